@@ -1,0 +1,88 @@
+"""Errors of the protocol.
+
+Exception
+├── BaseStreamError            becomes the stream's ``error`` event
+│   ├── StreamError            a code that the client localises
+│   └── CustomStreamError      a text that is shown as it is
+├── NotFoundError              unknown here, or somebody else's       -> 404
+└── RequestRefusedError        what was asked cannot be done
+    ├── InvalidRequestError    malformed: not our JSON, wrong types   -> 400
+    ├── ThreadConflictError    the thread's state forbids it          -> 409
+    │   └── ThreadBusyError    another answer is being written        -> 409
+    ├── UnprocessableError     well-formed, but refused content       -> 422
+    └── UnsupportedError       this server does not offer it          -> 422
+
+Where code written for the official SDK catches ``ValueError``, ``RuntimeError`` or
+``NotImplementedError``, the class here is one of those too.
+"""
+
+from enum import StrEnum
+
+
+class ErrorCode(StrEnum):
+    """Codes that the client translates into a localised message. An open set."""
+
+    STREAM_ERROR = "stream.error"
+
+
+DEFAULT_STATUS: dict[ErrorCode, int] = {ErrorCode.STREAM_ERROR: 500}
+DEFAULT_ALLOW_RETRY: dict[ErrorCode, bool] = {ErrorCode.STREAM_ERROR: True}
+
+
+class BaseStreamError(Exception):
+    """A failure that the user is told about in the stream."""
+
+    allow_retry: bool
+
+
+class StreamError(BaseStreamError):
+    """Ends the stream with ``error {code}``; ``allow_retry`` defaults to the code's own rule."""
+
+    def __init__(self, code: ErrorCode, *, allow_retry: bool | None = None) -> None:
+        super().__init__(str(code))
+        self.code = code
+        self.status_code = DEFAULT_STATUS.get(code, 500)
+        self.allow_retry = (
+            DEFAULT_ALLOW_RETRY.get(code, False) if allow_retry is None else allow_retry
+        )
+
+
+class CustomStreamError(BaseStreamError):
+    """Ends the stream with ``error {code: custom, message}``; localise ``message`` beforehand."""
+
+    def __init__(self, message: str, *, allow_retry: bool = False) -> None:
+        super().__init__(message)
+        self.message = message
+        self.allow_retry = allow_retry
+
+
+class NotFoundError(Exception):
+    """A thread, item or attachment does not exist for this user."""
+
+
+class RequestRefusedError(Exception):
+    """A request that cannot be carried out; the message is meant for the caller."""
+
+
+class InvalidRequestError(RequestRefusedError, ValueError):
+    """The body is not a ChatKit request. ``field`` is the dotted path of the first problem."""
+
+    def __init__(self, message: str, *, field: str | None = None) -> None:
+        super().__init__(message)
+        self.field = field
+
+
+class ThreadConflictError(RequestRefusedError, ValueError):
+    """The thread is locked, closed or otherwise not in a state that allows the request."""
+
+
+class UnprocessableError(RequestRefusedError, ValueError):
+    """The request is well-formed, but names an item or content of the wrong kind."""
+
+
+class UnsupportedError(RequestRefusedError, NotImplementedError):
+    """The server was not given what the request needs (an attachment store, a handler)."""
+
+
+class ThreadBusyError(ThreadConflictError):
+    """Another run holds the thread; nothing was written."""

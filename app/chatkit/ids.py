@@ -1,0 +1,57 @@
+"""Identifiers: an official prefix and a full UUIDv7, so that ids sort by creation time."""
+
+import secrets
+import threading
+import time
+from typing import Literal
+
+StoreItemType = Literal[
+    "thread",
+    "message",
+    "tool_call",
+    "task",
+    "workflow",
+    "attachment",
+    "sdk_hidden_context",
+]
+"""Kinds of things that a store hands out ids for (names as in ``chatkit.store``)."""
+
+ID_PREFIXES: dict[StoreItemType, str] = {
+    "thread": "thr",
+    "message": "msg",
+    "tool_call": "tc",
+    "workflow": "wf",
+    "task": "tsk",
+    "attachment": "atc",
+    "sdk_hidden_context": "shcx",
+}
+
+_lock = threading.Lock()
+_last_stamp = 0
+
+
+def uuid7_hex() -> str:
+    """Return a UUIDv7 (RFC 9562) as 32 hex digits, strictly increasing within this process.
+
+    The 48-bit millisecond clock is followed by 12 bits of sub-millisecond time; both together are
+    moved on by one where the clock stood still. The remaining 62 bits are random.
+    """
+    global _last_stamp
+    millis, nanos = divmod(time.time_ns(), 1_000_000)
+    stamp = millis << 12 | nanos * 4096 // 1_000_000
+    with _lock:
+        stamp = max(stamp, _last_stamp + 1)
+        _last_stamp = stamp
+    high = (stamp >> 12 & 0xFFFF_FFFF_FFFF) << 16 | 0x7000 | stamp & 0xFFF
+    low = 0x8000_0000_0000_0000 | secrets.randbits(62)
+    return f"{high:016x}{low:016x}"
+
+
+def create_id(prefix: str) -> str:
+    """Return ``<prefix>_<uuid7>``."""
+    return f"{prefix}_{uuid7_hex()}"
+
+
+def default_generate_id(item_type: StoreItemType) -> str:
+    """Return a new id for ``item_type`` with the official prefix."""
+    return create_id(ID_PREFIXES[item_type])

@@ -1,0 +1,159 @@
+"""Images and hosted tools of a run: output items that the provider works on by itself."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from app.chatkit.agent_context import AgentContext
+from app.chatkit.events import (
+    GeneratedImageUpdated,
+    NoticeEvent,
+    ThreadItemAddedEvent,
+    ThreadItemDoneEvent,
+    ThreadItemRemovedEvent,
+    ThreadItemUpdatedEvent,
+)
+from app.chatkit.item_ids import is_own_id
+from app.chatkit.items import GeneratedImage, GeneratedImageItem, Task, now
+from app.chatkit.loose import peek, peek_text
+from app.chatkit.response_converter import ResponseStreamConverter
+
+
+def place_of(event: Any, raw_id: Any) -> Any:
+    """Return what tells an output item apart in its response."""
+    place = peek(event, "output_index")
+    return raw_id if place is None else place
+
+
+class Images:
+    """Follows image generations, of which several may run at a time.
+
+    They do not end a workflow. ``AgentContext.generated_image_item`` is the latest unfinished one.
+    """
+
+    def __init__(self, context: AgentContext[Any], converter: ResponseStreamConverter) -> None:
+        self._context = context
+        self._outbox = context.outbox
+        self._converter = converter
+        self._pending: dict[Any, GeneratedImageItem] = {}
+
+    def add_item(self, event: Any, item: Any) -> None:
+        """Stream the beginning of an image."""
+        self._begin(place_of(event, peek(item, "id")))
+
+    async def show_preview(self, event: Any) -> None:
+        """Stream a preview."""
+        raw_id, data = peek(event, "item_id"), peek_text(event, "partial_image_b64")
+        if not data:
+            return
+        key = place_of(event, raw_id)
+        item = self._pending.get(key) or self._begin(key)
+        index = peek(event, "partial_image_index") or 0
+        image_id = raw_id if is_own_id(raw_id) else item.id
+        url = await self._converter.base64_image_to_url(
+            image_id=image_id, base64_image=data, partial_image_index=index
+        )
+        update = GeneratedImageUpdated(
+            image=GeneratedImage(id=image_id, url=url),
+            progress=self._converter.partial_image_index_to_progress(index),
+        )
+        self._set(key, item.model_copy(update={"image": update.image}))
+        self._outbox.put(ThreadItemUpdatedEvent(item_id=item.id, update=update))
+
+    async def finish_item(self, event: Any, item: Any) -> None:
+        """Stream the finished image, or take back one that failed."""
+        raw_id, data = peek(item, "id"), peek_text(item, "result")
+        key = place_of(event, raw_id)
+        if not data or peek(item, "status") == "failed":
+            self._fail(key)
+            return
+        pending = self._pending.get(key) or self._begin(key)
+        image_id = raw_id if is_own_id(raw_id) else pending.id
+        url = await self._converter.base64_image_to_url(image_id=image_id, base64_image=data)
+        finished = pending.model_copy(update={"image": GeneratedImage(id=image_id, url=url)})
+        self._drop(key)
+        self._outbox.put(ThreadItemDoneEvent(item=finished))
+
+    def end_response(self) -> None:
+        """Take back the images that the response left unfinished."""
+        for key in list(self._pending):
+            self._fail(key)
+
+    def _begin(self, key: Any) -> GeneratedImageItem:
+        given = self._context.generated_image_item
+        if given is not None and not self._pending:
+            # The caller has announced the item itself.
+            self._set(key, given)
+            return given
+        item = GeneratedImageItem(
+            id=self._context.generate_id("message"),
+            thread_id=self._context.thread.id,
+            created_at=now(),
+        )
+        self._set(key, item)
+        self._outbox.put(ThreadItemAddedEvent(item=item.model_copy()))
+        return item
+
+    def _fail(self, key: Any) -> None:
+        item = self._drop(key)
+        if item is not None:
+            self._outbox.put(ThreadItemRemovedEvent(item_id=item.id))
+        message = self._converter.notice_texts["image_failed"]
+        self._outbox.put(NoticeEvent(level="warning", message=message))
+
+    def _set(self, key: Any, item: GeneratedImageItem) -> None:
+        self._pending[key] = item
+        self._context.generated_image_item = item
+
+    def _drop(self, key: Any) -> GeneratedImageItem | None:
+        item = self._pending.pop(key, None)
+        self._context.generated_image_item = next(reversed(self._pending.values()), None)
+        return item
+
+
+@dataclass(slots=True)
+class ShownTask:
+    """A task in a workflow."""
+
+    workflow_id: str
+    task: Task
+
+
+class HostedTools:
+    """Shows the tools that the provider runs, in the open workflow or a new one."""
+
+    def __init__(self, context: AgentContext[Any], converter: ResponseStreamConverter) -> None:
+        self._context = context
+        self._converter = converter
+        self._shown: dict[Any, ShownTask] = {}
+
+    def begin_response(self) -> None:
+        """Forget the places of the response before."""
+        self._shown.clear()
+
+    async def add_item(self, event: Any, item: Any) -> None:
+        """Show a tool at work."""
+        task = await self._converter.hosted_tool_to_task(item, done=False)
+        if task is None:
+            return
+        await self._context.add_workflow_task(task)
+        workflow_item = self._context.workflow_item
+        if workflow_item is not None:
+            key = place_of(event, peek(item, "id"))
+            self._shown[key] = ShownTask(workflow_item.id, task)
+
+    async def finish_item(self, event: Any, item: Any) -> None:
+        """Show what a tool has done; nothing if its workflow has ended meanwhile."""
+        task = await self._converter.hosted_tool_to_task(item, done=True)
+        if task is None:
+            return
+        shown = self._shown.pop(place_of(event, peek(item, "id")), None)
+        if shown is None:
+            await self._context.add_workflow_task(task)
+            return
+        workflow_item = self._context.workflow_item
+        if workflow_item is None or workflow_item.id != shown.workflow_id:
+            return
+        for index, each in enumerate(workflow_item.workflow.tasks):
+            if each is shown.task:
+                await self._context.update_workflow_task(task, index)
+                return

@@ -1,0 +1,334 @@
+"""``ChatKitServer``: one request in, JSON or a stream of frames out.
+
+Subclass it, implement ``respond``, and hand every request body to ``process``. It knows neither
+HTTP nor SQL: any ``Store`` will do. The overridable points are those of openai-chatkit 1.6.5.
+"""
+
+import base64
+import binascii
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
+from contextlib import aclosing
+from typing import Any, Generic
+
+from pydantic import BaseModel, ValidationError
+from typing_extensions import TypeVar, assert_never
+
+from app.chatkit.actions import Action
+from app.chatkit.context import RequestContext
+from app.chatkit.errors import InvalidRequestError, UnsupportedError
+from app.chatkit.events import StreamOptions, SyncCustomActionResponse, ThreadStreamEvent
+from app.chatkit.items import (
+    AssistantMessageItem,
+    FeedbackKind,
+    Page,
+    SDKHiddenContextItem,
+    ThreadItem,
+    ThreadMetadata,
+    UserMessageItem,
+    WidgetItem,
+    now,
+)
+from app.chatkit.pending import is_blank
+from app.chatkit.pipeline import TurnPipeline, to_thread_response
+from app.chatkit.requests import (
+    REQUEST_ADAPTER,
+    AttachmentsCreateReq,
+    AttachmentsDeleteReq,
+    AudioInput,
+    ChatKitReq,
+    InputTranscribeReq,
+    ItemsFeedbackReq,
+    ItemsListReq,
+    NonStreamingReq,
+    StreamingReq,
+    ThreadsDeleteReq,
+    ThreadsGetByIdReq,
+    ThreadsListReq,
+    ThreadsSyncCustomActionReq,
+    ThreadsUpdateReq,
+    TranscriptionResult,
+    is_streaming_req,
+)
+from app.chatkit.sse import encode_event
+from app.chatkit.store import AttachmentStore, Store
+from app.chatkit.turns import TurnOpener, check_active, load_sender
+from app.chatkit.user_agent import agents_sdk_user_agent_override
+from app.chatkit.widget_diff import diff_widget
+from app.chatkit.widget_stream import stream_widget
+from app.chatkit.wire import clean_json, dump_wire
+
+__all__ = [
+    "ChatKitServer",
+    "NonStreamingResult",
+    "StreamingResult",
+    "agents_sdk_user_agent_override",
+    "diff_widget",
+    "stream_widget",
+]
+
+TContext = TypeVar("TContext", default=Any)
+
+DEFAULT_PAGE_SIZE = 20
+MAX_PAGE_SIZE = 100
+STOPPED_NOTE = "The user stopped the previous response. Do not continue it unless asked to."
+INTERRUPTED_NOTE = (
+    "The previous response was interrupted before its end; the user saw only what is above."
+)
+
+logger = logging.getLogger("chatkit")
+
+
+class StreamingResult(AsyncIterable[bytes]):
+    """A streaming answer: every element is exactly one ``data: <json>`` frame."""
+
+    def __init__(
+        self, stream: AsyncGenerator[bytes, None], pipeline: "list[TurnPipeline[Any]] | None" = None
+    ) -> None:
+        self.json_events = stream
+        self._pipeline = [] if pipeline is None else pipeline
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self.json_events
+
+    @property
+    def pipeline(self) -> TurnPipeline[Any] | None:
+        """The running turn, once it has begun: pending items, stream options, error id."""
+        return self._pipeline[0] if self._pipeline else None
+
+
+class NonStreamingResult:
+    """An answer in one piece; ``json`` is its body."""
+
+    def __init__(self, result: bytes) -> None:
+        self.json = result
+
+
+def parse_request(body: str | bytes | bytearray) -> ChatKitReq:
+    """Return the request in ``body``; raises ``InvalidRequestError`` that names the field.
+
+    Escaped NUL characters become U+FFFD: neither Postgres nor a model has use for them.
+    """
+    data = body.encode(errors="surrogatepass") if isinstance(body, str) else bytes(body)
+    try:
+        return REQUEST_ADAPTER.validate_json(clean_json(data))
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        path = [str(part) for part in first["loc"]]
+        # The discriminated union puts the request's type in front of the path.
+        field = ".".join(path[1:] if len(path) > 1 and "." in path[0] else path)
+        where = f"{field}: " if field else ""
+        raise InvalidRequestError(f"{where}{first['msg']}", field=field or None) from None
+
+
+def clamp_limit(limit: int | None) -> int:
+    """Return a page size from 1 to 100; none or 0 means 20, a negative one is refused."""
+    if limit is not None and limit < 0:
+        raise InvalidRequestError("params.limit: must not be negative", field="params.limit")
+    return min(limit or DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE)
+
+
+class ChatKitServer(ABC, Generic[TContext]):
+    """Answers ChatKit requests from a store and from what a subclass implements."""
+
+    def __init__(
+        self,
+        store: Store[TContext],
+        attachment_store: AttachmentStore[TContext] | None = None,
+    ) -> None:
+        self.store = store
+        self.attachment_store = attachment_store
+
+    # --- what a subclass provides ----------------------------------------------------------------
+
+    @abstractmethod
+    def respond(
+        self,
+        thread: ThreadMetadata,
+        input_user_message: UserMessageItem | None,
+        context: TContext,
+    ) -> AsyncIterator[ThreadStreamEvent]:
+        """Yield the events that answer ``input_user_message``.
+
+        It is None where a client tool or the user's answers to questions continue the turn. Changes
+        to ``thread`` (title, status, metadata) are saved and announced as they are noticed.
+        """
+
+    def action(
+        self,
+        thread: ThreadMetadata,
+        action: Action[str, Any],
+        sender: WidgetItem | None,
+        context: TContext,
+    ) -> AsyncIterator[ThreadStreamEvent]:
+        """Yield the events that answer an action of a widget, or of the page (no ``sender``)."""
+        raise UnsupportedError(f"{type(self).__name__} does not implement action()")
+
+    async def sync_action(
+        self,
+        thread: ThreadMetadata,
+        action: Action[str, Any],
+        sender: WidgetItem | None,
+        context: TContext,
+    ) -> SyncCustomActionResponse:
+        """Answer an action that was declared with ``streaming: false``."""
+        raise UnsupportedError(f"{type(self).__name__} does not implement sync_action()")
+
+    async def add_feedback(
+        self, thread_id: str, item_ids: list[str], feedback: FeedbackKind, context: TContext
+    ) -> None:
+        """Take note of a thumb up or down; by default the store keeps it."""
+        await self.store.save_feedback(thread_id, item_ids, feedback, context)
+
+    async def transcribe(self, audio_input: AudioInput, context: TContext) -> TranscriptionResult:
+        """Turn speech into text for the composer."""
+        raise UnsupportedError(f"{type(self).__name__} does not implement transcribe()")
+
+    def get_stream_options(self, thread: ThreadMetadata, context: TContext) -> StreamOptions:
+        """Return what the client may do with the stream; by default it may be stopped."""
+        return StreamOptions(allow_cancel=True)
+
+    async def handle_stream_cancelled(
+        self, thread: ThreadMetadata, pending_items: list[ThreadItem], context: TContext
+    ) -> None:
+        """Keep the text of unfinished answers and leave the model a note that it was cut off.
+
+        ``pending_items`` are as the client last saw them; widgets and workflows are not kept.
+        """
+        for item in pending_items:
+            if isinstance(item, AssistantMessageItem) and not is_blank(item):
+                await self.store.add_thread_item(thread.id, item, context)
+        interrupted = isinstance(context, RequestContext) and context.interrupted
+        note = SDKHiddenContextItem(
+            id=self.store.generate_item_id("sdk_hidden_context", thread, context),
+            thread_id=thread.id,
+            created_at=now(),
+            content=INTERRUPTED_NOTE if interrupted else STOPPED_NOTE,
+        )
+        await self.store.add_thread_item(thread.id, note, context)
+
+    # --- one request -----------------------------------------------------------------------------
+
+    async def process(
+        self, request: str | bytes | bytearray, context: TContext
+    ) -> StreamingResult | NonStreamingResult:
+        """Parse a request body and answer it; see ``handle`` for what is raised."""
+        return await self.handle(parse_request(request), context)
+
+    async def handle(
+        self, request: ChatKitReq, context: TContext
+    ) -> StreamingResult | NonStreamingResult:
+        """Answer a parsed request.
+
+        Raises ``NotFoundError`` and ``RequestRefusedError``; for a streaming request they are
+        raised by the first step of its iterator, before the first frame.
+        """
+        logger.debug("request", extra={"request_type": request.type})
+        if is_streaming_req(request):
+            return self.stream(request, context)
+        return NonStreamingResult(await self._answer(request, context))
+
+    def stream(self, request: StreamingReq, context: TContext) -> StreamingResult:
+        """Return the stream of a request; nothing happens until it is iterated."""
+        pipelines: list[TurnPipeline[Any]] = []
+        return StreamingResult(self._stream_frames(request, context, pipelines), pipelines)
+
+    async def _stream_frames(
+        self,
+        request: StreamingReq,
+        context: TContext,
+        pipelines: list[TurnPipeline[Any]],
+    ) -> AsyncGenerator[bytes, None]:
+        turn = await TurnOpener(self, context).open(request)
+        pipeline = TurnPipeline(self, turn.thread, context)
+        pipelines.append(pipeline)
+        for event in turn.opening:
+            yield encode_event(event)
+        async with aclosing(pipeline.run(turn.respond)) as events:
+            async for event in events:
+                yield encode_event(event)
+
+    async def _answer(self, request: NonStreamingReq, context: TContext) -> bytes:
+        match request:
+            case ThreadsGetByIdReq():
+                return await self._get_thread(request.params.thread_id, context)
+            case ThreadsListReq():
+                return await self._list_threads(request, context)
+            case ThreadsUpdateReq():
+                return await self._rename_thread(request, context)
+            case ThreadsDeleteReq():
+                await self.store.delete_thread(request.params.thread_id, context)
+                return b"{}"
+            case ItemsListReq():
+                params = request.params
+                return await self.store.load_items_json(
+                    params.thread_id, params.after, clamp_limit(params.limit), params.order, context
+                )
+            case ItemsFeedbackReq():
+                params = request.params
+                await self.add_feedback(params.thread_id, params.item_ids, params.kind, context)
+                return b"{}"
+            case AttachmentsCreateReq():
+                store = self._require_attachment_store()
+                attachment = await store.create_attachment(request.params, context)
+                await self.store.save_attachment(attachment, context)
+                return dump_wire(attachment)
+            case AttachmentsDeleteReq():
+                attachment_id = request.params.attachment_id
+                await self._require_attachment_store().delete_attachment(attachment_id, context)
+                await self.store.delete_attachment(attachment_id, context)
+                return b"{}"
+            case InputTranscribeReq():
+                return await self._transcribe(request, context)
+            case ThreadsSyncCustomActionReq():
+                return await self._sync_action(request, context)
+            case _:
+                assert_never(request)
+
+    async def _get_thread(self, thread_id: str, context: TContext) -> bytes:
+        thread = await self.store.load_thread(thread_id, context)
+        items = await self.store.load_items_json(thread_id, None, DEFAULT_PAGE_SIZE, "asc", context)
+        return _with_items(to_thread_response(thread), items)
+
+    async def _list_threads(self, request: ThreadsListReq, context: TContext) -> bytes:
+        params = request.params
+        page = await self.store.load_threads(
+            clamp_limit(params.limit), params.after, params.order, context
+        )
+        threads = [to_thread_response(each) for each in page.data]
+        return dump_wire(Page(data=threads, has_more=page.has_more, after=page.after))
+
+    async def _rename_thread(self, request: ThreadsUpdateReq, context: TContext) -> bytes:
+        thread = await self.store.load_thread(request.params.thread_id, context)
+        thread.title = request.params.title
+        await self.store.save_thread_changes(thread, frozenset({"title"}), context)
+        return dump_wire(to_thread_response(thread))
+
+    async def _transcribe(self, request: InputTranscribeReq, context: TContext) -> bytes:
+        params = request.params
+        try:
+            data = base64.b64decode(params.audio_base64, validate=True)
+        except (binascii.Error, ValueError):
+            raise InvalidRequestError(
+                "params.audio_base64: not valid base64", field="params.audio_base64"
+            ) from None
+        result = await self.transcribe(AudioInput(data=data, mime_type=params.mime_type), context)
+        return dump_wire(result)
+
+    async def _sync_action(self, request: ThreadsSyncCustomActionReq, context: TContext) -> bytes:
+        params = request.params
+        thread = await self.store.load_thread(params.thread_id, context)
+        check_active(thread)
+        sender = await load_sender(self.store, thread, params.item_id, context)
+        return dump_wire(await self.sync_action(thread, params.action, sender, context))
+
+    def _require_attachment_store(self) -> AttachmentStore[TContext]:
+        if self.attachment_store is None:
+            raise UnsupportedError("This server takes no files: it has no AttachmentStore")
+        return self.attachment_store
+
+
+def _with_items(thread: BaseModel, items: bytes) -> bytes:
+    """Return the JSON of a thread response with ``items``, the JSON of a page."""
+    return dump_wire(thread, exclude={"items"})[:-1] + b',"items":' + items + b"}"

@@ -1,0 +1,212 @@
+"""The store contract: what the engine needs to be kept, and by whom it is called.
+
+The abstract methods are those of ``chatkit.store`` in openai-chatkit 1.6.5; any subclass of the
+official ``Store`` fits. The methods below them have defaults made of the abstract ones. A database
+overrides them to do a step atomically, in one statement.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncGenerator, Sequence
+from typing import Any, Generic
+
+from typing_extensions import TypeVar
+
+from app.chatkit.errors import NotFoundError
+from app.chatkit.ids import StoreItemType, default_generate_id
+from app.chatkit.items import (
+    Attachment,
+    FeedbackKind,
+    Page,
+    ThreadItem,
+    ThreadMetadata,
+    UserMessageItem,
+    is_hidden,
+)
+from app.chatkit.requests import AttachmentCreateParams
+from app.chatkit.wire import dump_page
+
+TContext = TypeVar("TContext", default=Any)
+
+SCAN_PAGE_SIZE = 100
+"""Items per read where the defaults walk through a thread."""
+
+__all__ = [
+    "AttachmentStore",
+    "NotFoundError",
+    "Store",
+    "StoreItemType",
+    "default_generate_id",
+]
+
+
+class AttachmentStore(ABC, Generic[TContext]):
+    """Keeps the bytes of attachments (their metadata is in ``Store``)."""
+
+    @abstractmethod
+    async def delete_attachment(self, attachment_id: str, context: TContext) -> None:
+        """Delete the bytes of an attachment; an unknown id raises ``NotFoundError``."""
+
+    async def create_attachment(
+        self, input: AttachmentCreateParams, context: TContext
+    ) -> Attachment:
+        """Return a new attachment for a two-phase upload; the engine saves it."""
+        raise NotImplementedError(f"{type(self).__name__} does not offer two-phase uploads")
+
+    def generate_attachment_id(self, mime_type: str, context: TContext) -> str:
+        """Return a new attachment id."""
+        return default_generate_id("attachment")
+
+
+class Store(ABC, Generic[TContext]):
+    """Keeps threads, items and attachments. Whose they are comes from ``context``."""
+
+    def generate_thread_id(self, context: TContext) -> str:
+        """Return a new thread id."""
+        return default_generate_id("thread")
+
+    def generate_item_id(
+        self, item_type: StoreItemType, thread: ThreadMetadata, context: TContext
+    ) -> str:
+        """Return a new id for an item of ``thread``."""
+        return default_generate_id(item_type)
+
+    @abstractmethod
+    async def load_thread(self, thread_id: str, context: TContext) -> ThreadMetadata:
+        """Return a thread without its items; raises ``NotFoundError``."""
+
+    @abstractmethod
+    async def save_thread(self, thread: ThreadMetadata, context: TContext) -> None:
+        """Insert or update a thread."""
+
+    @abstractmethod
+    async def load_thread_items(
+        self, thread_id: str, after: str | None, limit: int, order: str, context: TContext
+    ) -> Page[ThreadItem]:
+        """Return a page of items, hidden ones included; ``after`` is an item id."""
+
+    @abstractmethod
+    async def save_attachment(self, attachment: Attachment, context: TContext) -> None:
+        """Insert or update an attachment's metadata."""
+
+    @abstractmethod
+    async def load_attachment(self, attachment_id: str, context: TContext) -> Attachment:
+        """Return an attachment's metadata; raises ``NotFoundError``."""
+
+    @abstractmethod
+    async def delete_attachment(self, attachment_id: str, context: TContext) -> None:
+        """Delete an attachment's metadata."""
+
+    @abstractmethod
+    async def load_threads(
+        self, limit: int, after: str | None, order: str, context: TContext
+    ) -> Page[ThreadMetadata]:
+        """Return a page of threads; ``after`` is a thread id."""
+
+    @abstractmethod
+    async def add_thread_item(self, thread_id: str, item: ThreadItem, context: TContext) -> None:
+        """Store a finished item at the end of the thread."""
+
+    @abstractmethod
+    async def save_item(self, thread_id: str, item: ThreadItem, context: TContext) -> None:
+        """Insert an item or replace the one with its id, which keeps its place."""
+
+    @abstractmethod
+    async def load_item(self, thread_id: str, item_id: str, context: TContext) -> ThreadItem:
+        """Return an item; raises ``NotFoundError``."""
+
+    @abstractmethod
+    async def delete_thread(self, thread_id: str, context: TContext) -> None:
+        """Delete a thread and everything in it."""
+
+    @abstractmethod
+    async def delete_thread_item(self, thread_id: str, item_id: str, context: TContext) -> None:
+        """Delete an item; an id that was never stored is harmless."""
+
+    # --- steps of a turn, each atomic where the store can make it so -----------------------------
+
+    async def begin_turn(self, thread_id: str, context: TContext) -> ThreadMetadata:
+        """Return the thread that a streaming request is about, claimed for its run.
+
+        It is the first thing a turn does. Raises ``NotFoundError``, or ``ThreadBusyError`` where
+        another run holds the thread.
+        """
+        return await self.load_thread(thread_id, context)
+
+    async def add_user_message(
+        self,
+        thread: ThreadMetadata,
+        item: UserMessageItem,
+        attachments: Sequence[Attachment],
+        context: TContext,
+        *,
+        new_thread: bool,
+    ) -> None:
+        """Store a user message with its attachments, and its thread if that is new."""
+        if new_thread:
+            metadata = ThreadMetadata.model_validate(thread.model_dump(exclude={"items"}))
+            await self.save_thread(metadata, context)
+        for attachment in attachments:
+            await self.save_attachment(attachment, context)
+        await self.add_thread_item(thread.id, item, context)
+
+    async def save_thread_changes(
+        self, thread: ThreadMetadata, changed: frozenset[str], context: TContext
+    ) -> None:
+        """Save the fields of ``thread`` named in ``changed``, and leave the others alone."""
+        metadata = ThreadMetadata.model_validate(thread.model_dump(exclude={"items"}))
+        await self.save_thread(metadata, context)
+
+    async def load_attachments(
+        self, attachment_ids: Sequence[str], context: TContext
+    ) -> list[Attachment]:
+        """Return attachments in the given order; raises ``NotFoundError``."""
+        return [await self.load_attachment(each, context) for each in attachment_ids]
+
+    async def delete_items_after(self, thread_id: str, item_id: str, context: TContext) -> None:
+        """Delete every item that is newer than ``item_id``."""
+        newer: list[str] = []
+        async for item in self.scan_items(thread_id, context):
+            if item.id == item_id:
+                break
+            newer.append(item.id)
+        else:
+            raise NotFoundError(f"Item {item_id} not found")
+        for each in newer:
+            await self.delete_thread_item(thread_id, each, context)
+
+    async def save_feedback(
+        self, thread_id: str, item_ids: Sequence[str], kind: FeedbackKind, context: TContext
+    ) -> None:
+        """Keep a thumb up or down for items; a store that does not care need not override it."""
+
+    async def load_items_json(
+        self, thread_id: str, after: str | None, limit: int, order: str, context: TContext
+    ) -> bytes:
+        """Return a page of the items that a client may see, as the JSON of a ``Page``.
+
+        A page is full as long as there are more visible items, however many hidden ones lie
+        between them, and its cursor is always the id of a visible item.
+        """
+        visible: list[ThreadItem] = []
+        cursor, more = after, True
+        while more and len(visible) <= limit:
+            page = await self.load_thread_items(
+                thread_id, cursor, limit + 1 - len(visible), order, context
+            )
+            visible.extend(item for item in page.data if not is_hidden(item))
+            more = page.has_more and bool(page.data)
+            cursor = page.data[-1].id if page.data else None
+        return dump_page(visible[:limit], has_more=len(visible) > limit)
+
+    async def scan_items(
+        self, thread_id: str, context: TContext
+    ) -> AsyncGenerator[ThreadItem, None]:
+        """Yield a thread's items, newest first."""
+        after: str | None = None
+        while True:
+            page = await self.load_thread_items(thread_id, after, SCAN_PAGE_SIZE, "desc", context)
+            for item in page.data:
+                yield item
+            if not page.has_more or not page.data:
+                return
+            after = page.data[-1].id

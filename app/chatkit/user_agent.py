@@ -1,0 +1,41 @@
+"""The User-Agent that model requests carry while a turn runs."""
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from contextvars import Token
+
+import agents
+from agents.models.chatcmpl_helpers import HEADERS_OVERRIDE as CHAT_COMPLETIONS_HEADERS
+from agents.models.openai_responses import _HEADERS_OVERRIDE as RESPONSES_HEADERS  # pyright: ignore[reportPrivateUsage] - the SDK offers no public one
+
+PROTOCOL_VERSION = "1.6.5"
+"""The release of openai-chatkit whose wire this engine speaks."""
+
+_HEADERS = {"User-Agent": f"Agents/Python {agents.__version__} ChatKit/Python {PROTOCOL_VERSION}"}
+
+
+UserAgentTokens = tuple[
+    Token[dict[str, str] | None],
+    Token[dict[str, str] | None],
+]
+
+
+def set_user_agent() -> UserAgentTokens:
+    """Set the User-Agent of the Agents SDK's model requests made from here on."""
+    return CHAT_COMPLETIONS_HEADERS.set(_HEADERS), RESPONSES_HEADERS.set(_HEADERS)
+
+
+def reset_user_agent(tokens: UserAgentTokens) -> None:
+    """Put back what ``set_user_agent`` replaced; in the task that set it, as Python demands."""
+    CHAT_COMPLETIONS_HEADERS.reset(tokens[0])
+    RESPONSES_HEADERS.reset(tokens[1])
+
+
+@contextmanager
+def agents_sdk_user_agent_override() -> Generator[None]:
+    """Set the User-Agent for a block of code within one task; it is put back whatever happens."""
+    tokens = set_user_agent()
+    try:
+        yield
+    finally:
+        reset_user_agent(tokens)
