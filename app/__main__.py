@@ -1,0 +1,104 @@
+"""The command line: ``python -m app serve | migrate | doctor``.
+
+What can go wrong in daily life is one line on stderr: exit code 2 for a bad setting, 1 otherwise.
+"""
+
+import argparse
+import asyncio
+import signal
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from app.db.database_url import DatabaseUrlError
+from app.db.embedded import EmbeddedPostgresError, provide_database
+from app.db.migrate import MigrationError, check_drift, upgrade
+from app.doctor import examine
+from app.serve import StartError, serve
+from app.settings import Settings, SettingsError, load_settings
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return the exit code."""
+    command = _create_parser().parse_args(arguments).command
+    # SIGTERM ends us the way Ctrl-C does, so that an embedded Postgres is stopped by both.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        return command()
+    except (SettingsError, DatabaseUrlError) as error:
+        prefix = "DATABASE_URL: " if isinstance(error, DatabaseUrlError) else ""
+        return _fail(f"{prefix}{error}", 2)
+    except (StartError, EmbeddedPostgresError, MigrationError) as error:
+        return _fail(str(error), 1)
+    except KeyboardInterrupt:
+        return 0  # it was asked to stop, and has stopped
+
+
+def _create_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m app", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="command")
+
+    def add(name: str, command: Callable[[], int], text: str) -> None:
+        commands.add_parser(name, help=text, description=text).set_defaults(command=command)
+
+    add("serve", _serve, "start the server (and the embedded Postgres without DATABASE_URL)")
+    add("migrate", _migrate, "bring the database to the tables of this version")
+    add(
+        "check-migrations",
+        _check_migrations,
+        "compare migrations and models, in a scratch database",
+    )
+    add("doctor", _doctor, "look whether everything is there that serve needs")
+    return parser
+
+
+def _serve() -> int:
+    serve(load_settings())
+    return 0
+
+
+def _migrate() -> int:
+    with provide_database(load_settings()) as settings:
+        asyncio.run(upgrade(settings))
+    _say("the database is migrated")
+    return 0
+
+
+def _check_migrations() -> int:
+    async def check(settings: Settings) -> None:
+        await upgrade(settings)
+        await check_drift(settings)
+
+    with tempfile.TemporaryDirectory(prefix="ck-") as scratch:
+        given = Settings(data_dir=Path(scratch), database_url=None)
+        with provide_database(given) as settings:
+            asyncio.run(check(settings))
+    _say("migrations and models agree")
+    return 0
+
+
+def _doctor() -> int:
+    try:
+        settings = load_settings()
+    except SettingsError as error:
+        _say(f"fail  settings: {error}")
+        return 1
+    healthy = True
+    for finding in examine(settings):
+        healthy &= finding.ok
+        _say(f"{'ok  ' if finding.ok else 'fail'}  {finding.name}: {finding.message}")
+    return 0 if healthy else 1
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+
+
+def _fail(line: str, code: int) -> int:
+    sys.stderr.write(f"error: {line}\n")
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,107 @@
+"""What routes need, each as one annotated dependency."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from app.auth.identity import Identity
+from app.auth.sessions import ChatSession, ChatSessions
+from app.chatkit.context import DEFAULT_LOCALE, RequestContext
+from app.chatkit.server import ChatKitServer
+from app.errors import ForbiddenError, PayloadTooLargeError, UnauthorizedError
+from app.observability import get_request_id
+from app.runs.registry import Runs
+from app.settings import Settings
+
+MAX_LOCALE_LENGTH = 35  # the longest language tag that RFC 5646 asks to support
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What one replica is made of; wired in ``app.main``, read from ``request.state``."""
+
+    settings: Settings
+    engine: AsyncEngine
+    sessions: ChatSessions
+    identity: Identity
+    server: ChatKitServer[RequestContext]
+    runs: Runs
+
+
+def get_services(request: Request) -> Services:
+    """Return the replica's services."""
+    return request.state.services
+
+
+ServicesDep = Annotated[Services, Depends(get_services)]
+
+
+async def get_session(request: Request, services: ServicesDep) -> ChatSession:
+    """Return the session whose client secret the request carries; raises 401."""
+    scheme, _, secret = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not secret.strip():
+        raise UnauthorizedError("Send a client secret: 'Authorization: Bearer <client_secret>'")
+    session = await services.sessions.verify(secret.strip())
+    if session is None:
+        raise UnauthorizedError("The client secret is unknown, expired or cancelled")
+    return session
+
+
+SessionDep = Annotated[ChatSession, Depends(get_session)]
+
+
+def get_context(request: Request, session: SessionDep) -> RequestContext:
+    """Return the engine's context for the request: whose it is, and in which language."""
+    return RequestContext(
+        user_id=session.user_id,
+        locale=get_locale(request),
+        session_id=session.id,
+        request_id=get_request_id(),
+    )
+
+
+ContextDep = Annotated[RequestContext, Depends(get_context)]
+
+
+def get_locale(request: Request) -> str:
+    """Return the first language tag of ``Accept-Language``."""
+    first = request.headers.get("accept-language", "").partition(",")[0].partition(";")[0].strip()
+    plausible = first.replace("-", "").isalnum() and len(first) <= MAX_LOCALE_LENGTH
+    return first if plausible else DEFAULT_LOCALE
+
+
+async def get_body(request: Request, services: ServicesDep) -> bytes:
+    """Return the request's body, read no further than allowed; raises 413."""
+    limit = services.settings.max_request_bytes
+    declared = request.headers.get("content-length", "")
+    if declared.isdigit() and int(declared) > limit:
+        raise PayloadTooLargeError(f"The request body is larger than {limit} bytes")
+    return await read_bounded(request.stream(), limit)
+
+
+async def read_bounded(chunks: AsyncIterator[bytes], limit: int) -> bytes:
+    """Return all bytes of ``chunks``; raises 413 as soon as there are more than ``limit``."""
+    body = bytearray()
+    async for chunk in chunks:
+        body += chunk
+        if len(body) > limit:
+            raise PayloadTooLargeError(f"The request body is larger than {limit} bytes")
+    return bytes(body)
+
+
+BodyDep = Annotated[bytes, Depends(get_body)]
+
+
+def check_origin(request: Request, services: ServicesDep) -> None:
+    """Refuse a cross-site browser request to a route that goes by a cookie; raises 403."""
+    origin = request.headers.get("origin")
+    if origin is None or origin in services.settings.cors_origins:
+        return
+    if origin.partition("://")[2] != request.headers.get("host"):
+        raise ForbiddenError("This origin is not allowed; add it to CORS_ORIGINS")
+
+
+SameOriginDep = Depends(check_origin)

@@ -1,0 +1,36 @@
+"""Runs over HTTP: Stop, and coming back to an answer that is being written."""
+
+from fastapi import APIRouter, Request, Response
+
+from app.api.deps import ContextDep, ServicesDep
+from app.api.streams import RunResponse
+
+router = APIRouter(prefix="/api", tags=["runs"])
+
+
+@router.post("/runs/{run_id}/cancel", status_code=204, response_class=Response)
+async def cancel_run(run_id: str, context: ContextDep, services: ServicesDep) -> Response:
+    """Stop a run; what it has written so far is kept. One that has ended is no error."""
+    await services.runs.cancel(context.user_id, run_id)
+    return Response(status_code=204)
+
+
+@router.get("/threads/{thread_id}/stream", response_class=Response)
+async def attach(
+    thread_id: str, request: Request, context: ContextDep, services: ServicesDep
+) -> Response:
+    """Continue the answer that is being written in a thread, behind ``Last-Event-ID``.
+
+    204 if nothing is being written. Without ``Last-Event-ID``, or with that of another run, the
+    stream begins at the run's first frame. Closing it stops nothing.
+    """
+    found = await services.runs.attach(
+        services.server.store,
+        context,
+        thread_id=thread_id,
+        last_event_id=request.headers.get("last-event-id"),
+    )
+    if found is None:
+        return Response(status_code=204)
+    run_id, frames = found
+    return RunResponse(frames, run_id, services.settings)

@@ -1,0 +1,114 @@
+"""Who is calling: from an HTTP request to a user id.
+
+An identity is an object with one async method. ``IDENTITY=anonymous`` is for development: each
+browser gets an id of its own in a signed cookie. ``IDENTITY=package.module:function`` names an
+async function of your own, ``async def identify(request: Request) -> str | None``.
+"""
+
+import base64
+import hashlib
+import hmac
+import os
+import secrets
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from pkgutil import resolve_name
+from typing import Protocol
+
+from fastapi import Request, Response
+
+from app.chatkit.ids import create_id
+from app.settings import Settings, SettingsError
+
+COOKIE_NAME = "chatkit_visitor"
+COOKIE_LIFE = 365 * 24 * 3600
+MAX_USER_ID_LENGTH = 256
+
+
+class Identity(Protocol):
+    """Recognises the caller of the session endpoint."""
+
+    async def identify(self, request: Request, response: Response) -> str | None:
+        """Return the caller's user id, or None; may set cookies on ``response``."""
+        ...
+
+
+class AnonymousIdentity:
+    """Gives every browser an id of its own, kept in a signed, http-only cookie."""
+
+    def __init__(self, secret: bytes) -> None:
+        self._secret = secret
+
+    async def identify(self, request: Request, response: Response) -> str | None:
+        """Return the id in the cookie, or a new one that the response hands out."""
+        known = self._read(request.cookies.get(COOKIE_NAME, ""))
+        user_id = known or create_id("anon")
+        if known is None:
+            response.set_cookie(
+                COOKIE_NAME,
+                f"{user_id}.{self._sign(user_id)}",
+                max_age=COOKIE_LIFE,
+                httponly=True,
+                samesite="lax",
+                secure=request.url.scheme == "https",
+            )
+        return user_id
+
+    def _read(self, cookie: str) -> str | None:
+        user_id, _, signature = cookie.rpartition(".")
+        if user_id and hmac.compare_digest(signature.encode(), self._sign(user_id).encode()):
+            return user_id
+        return None
+
+    def _sign(self, user_id: str) -> str:
+        digest = hmac.digest(self._secret, b"visitor:" + user_id.encode(), hashlib.sha256)
+        return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+
+
+class FunctionIdentity:
+    """Asks the integrator's own function."""
+
+    def __init__(self, function: Callable[[Request], Awaitable[str | None]]) -> None:
+        self._function = function
+
+    async def identify(self, request: Request, response: Response) -> str | None:
+        """Return what the function says; an id that is empty or too long counts as unknown."""
+        user_id = await self._function(request)
+        if not user_id or len(user_id) > MAX_USER_ID_LENGTH or "\x00" in user_id:
+            return None
+        return user_id
+
+
+def create_identity(settings: Settings) -> Identity:
+    """Return the configured identity; raises ``SettingsError`` if there is no such thing."""
+    if settings.identity == "anonymous":
+        return AnonymousIdentity(load_signing_secret(settings))
+    try:
+        function = resolve_name(settings.identity)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise SettingsError(f"IDENTITY: cannot load {settings.identity!r}: {error}") from error
+    return FunctionIdentity(function)
+
+
+def load_signing_secret(settings: Settings) -> bytes:
+    """Return ``SIGNING_SECRET``, or in development one that is made once and kept on disk."""
+    if settings.signing_secret is not None:
+        return settings.signing_secret.get_secret_value().encode()
+    path = settings.data_dir / "signing_secret"
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return _create_secret_file(path)
+
+
+def _create_secret_file(path: Path) -> bytes:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    secret = secrets.token_hex(32).encode()
+    try:
+        # Exclusive, so that of two processes that start together both end up with the same one.
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return path.read_bytes()
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(secret)
+    return secret

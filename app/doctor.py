@@ -1,0 +1,85 @@
+"""Looks whether everything is there that ``serve`` needs, and says what to do where it is not."""
+
+import asyncio
+import tempfile
+from collections.abc import Generator
+from dataclasses import dataclass
+
+from app.db.database_url import DatabaseUrlError
+from app.db.embedded import EmbeddedPostgresError, provide_database
+from app.db.engine import DatabaseCheck, check_database, create_engine
+from app.serve import StartError, bind
+from app.settings import Settings
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The result of one check, in one line."""
+
+    name: str
+    ok: bool
+    message: str
+
+
+def examine(settings: Settings) -> Generator[Finding]:
+    """Yield the findings one by one; no check leaves anything behind or calls a model."""
+    yield Finding("settings", True, f"APP_ENV={settings.app_env}")
+    yield _examine_data_dir(settings)
+    yield from _examine_database(settings)
+    yield _examine_model(settings)
+    yield _examine_port(settings)
+
+
+def _examine_data_dir(settings: Settings) -> Finding:
+    directory = settings.data_dir
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=directory):
+            return Finding("data directory", True, f"{directory} can be written")
+    except OSError as error:
+        message = f"{directory} cannot be written: {error.strerror} (set DATA_DIR to one that can)"
+        return Finding("data directory", False, message)
+
+
+def _examine_database(settings: Settings) -> Generator[Finding]:
+    try:
+        with provide_database(settings) as complete:
+            check = asyncio.run(_check(complete))
+    except EmbeddedPostgresError as error:
+        yield Finding("database", False, str(error))
+    except DatabaseUrlError as error:
+        yield Finding("database", False, f"DATABASE_URL: {error}")
+    else:
+        reachable = check.state != "unreachable"
+        yield Finding("database", reachable, "reachable" if reachable else check.message)
+        if reachable:
+            yield _examine_migrations(check, settings)
+
+
+def _examine_migrations(check: DatabaseCheck, settings: Settings) -> Finding:
+    if check.state != "ok" and settings.uses_embedded_database:
+        return Finding("migrations", True, "the next start applies them")
+    return Finding("migrations", check.state == "ok", check.message)
+
+
+async def _check(settings: Settings) -> DatabaseCheck:
+    engine = create_engine(settings)
+    try:
+        return await check_database(engine)
+    finally:
+        await engine.dispose()
+
+
+def _examine_model(settings: Settings) -> Finding:
+    if settings.uses_offline_model:
+        message = "no key, the offline model answers (set OPENAI_API_KEY for a real one)"
+        return Finding("model", not settings.is_production, message)
+    return Finding("model", True, settings.openai_base_url or "OPENAI_API_KEY is set")
+
+
+def _examine_port(settings: Settings) -> Finding:
+    try:
+        with bind(settings.host, settings.port):
+            return Finding("port", True, f"{settings.host}:{settings.port} is free")
+    except StartError as error:
+        return Finding("port", False, str(error))

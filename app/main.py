@@ -1,0 +1,149 @@
+"""The application: what it is made of, wired together in one place."""
+
+import gc
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from importlib.metadata import PackageNotFoundError, version
+from pkgutil import resolve_name
+from typing import Any, TypedDict, cast
+
+from fastapi import FastAPI
+from sse_starlette.sse import AppStatus
+from starlette.middleware.cors import CORSMiddleware
+
+from app.api import chatkit, health, pages, runs, sessions
+from app.api.deps import Services
+from app.api.streams import RUN_HEADER
+from app.auth.identity import create_identity
+from app.auth.sessions import ChatSessions
+from app.chatkit.context import RequestContext
+from app.chatkit.ids import create_id
+from app.chatkit.server import ChatKitServer
+from app.chatkit.store import Store
+from app.db.database import Database
+from app.db.engine import create_engine
+from app.db.store import PostgresStore
+from app.errors import install_error_handlers
+from app.observability import REQUEST_ID_HEADER, RequestMiddleware, configure_logging
+from app.runs.ledger import RunLedger
+from app.runs.registry import Runs
+from app.runs.run import RunOptions
+from app.settings import Settings, SettingsError, load_settings
+
+
+class State(TypedDict):
+    """What the lifespan hands to every request."""
+
+    services: Services
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """Return the application for ``settings`` (by default from the environment).
+
+    ``DATABASE_URL`` must be set by then: the command line starts the embedded Postgres before it
+    calls this. Raises ``SettingsError``.
+    """
+    settings = settings or load_settings()
+    if settings.database_url is None:
+        raise SettingsError("DATABASE_URL: not set (python -m app serve can start an embedded one)")
+    configure_logging(settings)
+    app = FastAPI(
+        title="ChatKit backend",
+        version=_get_version(),
+        lifespan=_create_lifespan(settings),
+    )
+    install_error_handlers(app)
+    for module in (chatkit, sessions, runs, health):
+        app.include_router(module.router)
+    if settings.demo_page:
+        pages.mount_pages(app)
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_credentials="*" not in settings.cors_origins,
+            allow_methods=["GET", "POST", "PUT", "DELETE"],
+            allow_headers=["*"],
+            expose_headers=[RUN_HEADER, REQUEST_ID_HEADER],
+        )
+    app.add_middleware(RequestMiddleware)
+    return app
+
+
+def _create_lifespan(
+    settings: Settings,
+) -> Callable[[FastAPI], AbstractAsyncContextManager[State]]:
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncGenerator[State]:
+        engine = create_engine(settings)
+        database = Database(engine)
+        server = _create_server(settings, PostgresStore(database))
+        registry = _create_runs(settings, database)
+        # Streams end when their runs do; nothing else may cut them at shutdown.
+        AppStatus.disable_automatic_graceful_drain()
+        registry.start_keeping()
+        app.state.runs = registry
+        # What lives from here to the end need not be looked at by the garbage collector again.
+        gc.collect()
+        gc.freeze()
+        try:
+            yield State(
+                services=Services(
+                    settings=settings,
+                    engine=engine,
+                    sessions=ChatSessions(database),
+                    identity=create_identity(settings),
+                    server=server,
+                    runs=registry,
+                )
+            )
+        finally:
+            await registry.drain(settings.shutdown_drain)
+            await registry.close()
+            await _close_server(server)
+            await engine.dispose()
+
+    return lifespan
+
+
+def _create_runs(settings: Settings, database: Database) -> Runs:
+    return Runs(
+        RunLedger(database),
+        RunOptions(
+            replica=create_id("rep"),
+            thread_busy=settings.thread_busy,
+            busy_wait=settings.thread_busy_wait,
+            log_bytes=settings.run_log_bytes,
+        ),
+        heartbeat=settings.run_heartbeat,
+        takeover=settings.run_takeover,
+        grace=settings.run_log_grace,
+    )
+
+
+def _create_server(
+    settings: Settings, store: Store[RequestContext]
+) -> ChatKitServer[RequestContext]:
+    """Return the assistant that ``ASSISTANT_SERVER`` names."""
+    try:
+        factory = cast("Callable[..., Any]", resolve_name(settings.assistant_server))
+    except (ImportError, AttributeError, ValueError) as error:
+        name = settings.assistant_server
+        raise SettingsError(f"ASSISTANT_SERVER: cannot load {name!r}: {error}") from error
+    server = factory(store, settings=settings)
+    if not isinstance(server, ChatKitServer):
+        raise SettingsError(f"ASSISTANT_SERVER: {settings.assistant_server!r} is no ChatKitServer")
+    return cast("ChatKitServer[RequestContext]", server)
+
+
+async def _close_server(server: ChatKitServer[RequestContext]) -> None:
+    close = getattr(server, "aclose", None)
+    if close is not None:
+        await close()
+
+
+def _get_version() -> str:
+    try:
+        return version("chatkit-backend")
+    except PackageNotFoundError:
+        return "0.1.0"

@@ -1,0 +1,153 @@
+"""The ``runs`` table: what every replica can see of the runs of all of them.
+
+A run is claimed by the store, in the statement that loads its thread; everything after that is
+here. Every change names the run's owner and that it is still ``running``.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from app.chatkit.items import AssistantMessageItem
+from app.chatkit.server import INTERRUPTED_NOTE
+from app.chatkit.wire import dump_wire
+from app.db.database import Database
+
+RunState = Literal["completed", "cancelled", "failed", "interrupted"]
+
+_FINISH = """
+UPDATE runs SET state = $3, finished_at = now(), snapshot = NULL, error_id = $4,
+  model = $5, input_tokens = $6, output_tokens = $7
+WHERE user_id = $1 AND id = $2 AND state = 'running'"""
+
+_RENEW = """
+UPDATE runs SET heartbeat_at = now(), snapshot = coalesce(mine.snapshot::jsonb, runs.snapshot)
+FROM unnest($1::text[], $2::text[], $3::text[]) AS mine (user_id, id, snapshot)
+WHERE runs.user_id = mine.user_id AND runs.id = mine.id AND runs.state = 'running'
+RETURNING runs.id, runs.cancel_requested_at IS NOT NULL AS cancelled"""
+
+_REQUEST_CANCEL = """
+UPDATE runs SET cancel_requested_at = coalesce(cancel_requested_at, now())
+WHERE user_id = $1 AND id = $2 AND state = 'running' RETURNING 1"""
+
+_REQUEST_CANCEL_OF_THREAD = """
+UPDATE runs SET cancel_requested_at = coalesce(cancel_requested_at, now())
+WHERE user_id = $1 AND thread_id = $2 AND state = 'running' RETURNING id"""
+
+_FIND = "SELECT id, thread_id, state, snapshot FROM runs WHERE user_id = $1 AND id = $2"
+
+_FIND_RUNNING = """
+SELECT id, owner, snapshot FROM runs WHERE user_id = $1 AND thread_id = $2 AND state = 'running'"""
+
+# A dead run's snapshot becomes its items, and the model is told; all in one statement, so that
+# whichever replica gets there first does it once. What was stored as finished is left alone.
+_RECOVER = """
+WITH dead AS (
+  UPDATE runs SET state = 'interrupted', finished_at = now() WHERE (user_id, id) IN (
+    SELECT user_id, id FROM runs
+    WHERE state = 'running' AND heartbeat_at < now() - make_interval(secs => $1)
+    ORDER BY heartbeat_at LIMIT $2 FOR UPDATE SKIP LOCKED
+  ) RETURNING user_id, id, thread_id, snapshot
+), kept AS (
+  INSERT INTO thread_items (user_id, thread_id, id, type, hidden, data, created_at)
+  SELECT dead.user_id, dead.thread_id, item ->> 'id', item ->> 'type', false, item, now()
+  FROM dead, jsonb_array_elements(coalesce(dead.snapshot, '[]'::jsonb)) WITH ORDINALITY
+    AS snapshot (item, place)
+  ORDER BY dead.id, place
+  ON CONFLICT DO NOTHING
+), noted AS (
+  INSERT INTO thread_items (user_id, thread_id, id, type, hidden, data, created_at)
+  SELECT user_id, thread_id, 'shcx_' || id, 'sdk_hidden_context', true, jsonb_build_object(
+    'id', 'shcx_' || id, 'thread_id', thread_id, 'type', 'sdk_hidden_context',
+    'created_at', to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+    'content', $3::text
+  ), now() FROM dead
+  ON CONFLICT DO NOTHING
+)
+SELECT user_id, id, thread_id FROM dead"""
+
+
+@dataclass(slots=True)
+class Renewal:
+    """What a heartbeat says of one run; ``snapshot`` is None where nothing changed."""
+
+    user_id: str
+    run_id: str
+    snapshot: Sequence[AssistantMessageItem] | None
+
+
+@dataclass(slots=True)
+class Usage:
+    """What a run used: the model's name, tokens in and tokens out."""
+
+    model: str | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+
+
+class RunLedger:
+    """Statements on ``runs``; each is one round trip."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def finish(
+        self,
+        user_id: str,
+        run_id: str,
+        state: RunState,
+        *,
+        error_id: str | None = None,
+        usage: Usage | None = None,
+    ) -> None:
+        """End a run; one that was taken over stays as it is."""
+        used = usage or Usage()
+        await self._database.rows(
+            _FINISH,
+            user_id,
+            run_id,
+            state,
+            error_id,
+            used.model,
+            used.input_tokens,
+            used.output_tokens,
+        )
+
+    async def renew(self, renewals: Sequence[Renewal]) -> dict[str, bool]:
+        """Renew runs; return, for those still held, whether a cancel was asked for."""
+        rows = await self._database.rows(
+            _RENEW,
+            [each.user_id for each in renewals],
+            [each.run_id for each in renewals],
+            [_dump_snapshot(each.snapshot) for each in renewals],
+        )
+        return {row.id: row.cancelled for row in rows}
+
+    async def request_cancel(self, user_id: str, run_id: str) -> bool:
+        """Ask the replica that carries a run out to stop it; return whether it is running."""
+        return bool(await self._database.rows(_REQUEST_CANCEL, user_id, run_id))
+
+    async def request_cancel_of_thread(self, user_id: str, thread_id: str) -> str | None:
+        """Ask for the running run of a thread to stop; return its id, if there is one."""
+        row = await self._database.row(_REQUEST_CANCEL_OF_THREAD, user_id, thread_id)
+        return None if row is None else row.id
+
+    async def find(self, user_id: str, run_id: str) -> Any | None:
+        """Return ``id, thread_id, state, snapshot`` of a run, or None."""
+        return await self._database.row(_FIND, user_id, run_id)
+
+    async def find_running(self, user_id: str, thread_id: str) -> Any | None:
+        """Return ``id, owner, snapshot`` of the run that holds a thread, or None."""
+        return await self._database.row(_FIND_RUNNING, user_id, thread_id)
+
+    async def recover(self, *, silent_for: float, batch: int = 100) -> list[str]:
+        """End runs whose heartbeat stopped ``silent_for`` seconds ago; return their ids."""
+        rows = await self._database.rows(_RECOVER, silent_for, batch, INTERRUPTED_NOTE)
+        return [row.id for row in rows]
+
+
+def _dump_snapshot(items: Sequence[AssistantMessageItem] | None) -> str | None:
+    if items is None:
+        return None
+    return json.dumps([json.loads(dump_wire(item)) for item in items], ensure_ascii=False)

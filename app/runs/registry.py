@@ -1,0 +1,207 @@
+"""All runs of this replica: start, find, stop, keep alive; and the janitor for those of others."""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Awaitable, Callable
+
+from app.chatkit.context import RequestContext
+from app.chatkit.errors import NotFoundError
+from app.chatkit.requests import StreamingReq
+from app.chatkit.server import ChatKitServer
+from app.chatkit.store import Store
+from app.runs.follow import follow_run
+from app.runs.ledger import Renewal, RunLedger
+from app.runs.run import Run, RunOptions
+
+logger = logging.getLogger("chatkit.runs")
+
+
+class Runs:
+    """The runs that this replica carries out, by id and by thread.
+
+    ``heartbeat`` is the time between renewals in seconds; ``takeover`` is how long a run's
+    heartbeat may be silent before any replica ends it; ``grace`` is how long a finished run's log
+    can still be read.
+    """
+
+    def __init__(
+        self,
+        ledger: RunLedger,
+        options: RunOptions,
+        *,
+        heartbeat: float,
+        takeover: float,
+        grace: float,
+    ) -> None:
+        self._ledger = ledger
+        self._options = options
+        self._heartbeat = heartbeat
+        self._takeover = takeover
+        self._grace = grace
+        self._runs: dict[str, Run] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+        self._draining = False
+
+    @property
+    def draining(self) -> bool:
+        """Whether the replica is shutting down and takes no new runs."""
+        return self._draining
+
+    @property
+    def running(self) -> list[Run]:
+        """The runs that have not ended."""
+        return [run for run in self._runs.values() if not run.task.done()]
+
+    def start_keeping(self) -> None:
+        """Start the heartbeat and the janitor of this replica."""
+        self._tasks = [
+            asyncio.create_task(self._repeat(self.beat, self._heartbeat), name="runs-heartbeat"),
+            asyncio.create_task(
+                self._repeat(self.recover, max(self._takeover / 4, 0.1)), name="runs-janitor"
+            ),
+        ]
+
+    def start(
+        self, server: ChatKitServer[RequestContext], request: StreamingReq, context: RequestContext
+    ) -> Run:
+        """Start a run for a streaming request; ``await run.opened()`` tells how it began."""
+        run = Run(server, request, context, self._ledger, self._options, self.stop_thread)
+        self._runs[run.id] = run
+        run.task.add_done_callback(lambda _: self._forget_later(run))
+        return run
+
+    def find(self, user_id: str, run_id: str) -> Run | None:
+        """Return a run of this replica by id, if it is that user's."""
+        run = self._runs.get(run_id)
+        return run if run is not None and run.user_id == user_id else None
+
+    def find_running(self, user_id: str, thread_id: str) -> Run | None:
+        """Return the run of this replica that holds a thread."""
+        for run in self.running:
+            if run.began and run.user_id == user_id and run.thread_id == thread_id:
+                return run
+        return None
+
+    async def cancel(self, user_id: str, run_id: str) -> None:
+        """Stop a run, wherever it is carried out; one that has ended already is no error.
+
+        Raises ``NotFoundError`` for a run that does not exist or is not the user's.
+        """
+        run = self.find(user_id, run_id)
+        if run is not None:
+            run.stop("stopped")
+            return
+        if not await self._ledger.request_cancel(user_id, run_id) and (
+            await self._ledger.find(user_id, run_id) is None
+        ):
+            raise NotFoundError(f"Run {run_id} not found")
+
+    async def stop_thread(self, user_id: str, thread_id: str) -> None:
+        """Stop whatever runs on a thread, here or on another replica."""
+        run = self.find_running(user_id, thread_id)
+        if run is not None:
+            run.stop("stopped")
+        else:
+            await self._ledger.request_cancel_of_thread(user_id, thread_id)
+
+    async def read(self, run: Run, *, stop_is_explicit: bool) -> AsyncGenerator[bytes, None]:
+        """Yield a run's frames to the connection that asked for it.
+
+        If the connection closes before the end, that is the Stop button, unless the run said that
+        it cannot be stopped or the client promised to send Stop explicitly.
+        """
+        try:
+            async for chunk in run.log.read():
+                yield chunk
+        except (asyncio.CancelledError, GeneratorExit):
+            if run.allow_cancel and not stop_is_explicit and not self._draining:
+                run.stop("stopped")
+            raise
+
+    async def attach(
+        self,
+        store: Store[RequestContext],
+        context: RequestContext,
+        *,
+        thread_id: str,
+        last_event_id: str | None,
+    ) -> tuple[str, AsyncGenerator[bytes, None]] | None:
+        """Return the id and the further frames of the run that holds a thread, or None.
+
+        A run of this replica goes on behind ``last_event_id`` (``<run_id>:<n>``), without a gap or
+        a repeat; one of another replica is followed by its snapshots. Raises ``NotFoundError`` for
+        a thread that is not the user's.
+        """
+        run = self.find_running(context.user_id, thread_id)
+        if run is not None:
+            run_id, _, number = (last_event_id or "").rpartition(":")
+            after = int(number) if run_id == run.id and number.isdecimal() else 0
+            return run.id, run.log.read(min(after, run.log.last))
+        row = await self._ledger.find_running(context.user_id, thread_id)
+        if row is None:
+            await store.load_thread(thread_id, context)
+            return None
+        return row.id, follow_run(
+            self._ledger,
+            store,
+            context,
+            thread_id=thread_id,
+            run_id=row.id,
+            interval=self._heartbeat,
+        )
+
+    # --- keeping ---------------------------------------------------------------------------------
+
+    async def beat(self) -> None:
+        """Renew every run of this replica, save what changed, stop what was cancelled elsewhere."""
+        runs = self.running
+        if not runs:
+            return
+        held = await self._ledger.renew(
+            [Renewal(run.user_id, run.id, run.snapshot()) for run in runs]
+        )
+        for run in runs:
+            if run.id not in held:
+                # Not claimed yet (still waiting for its thread), or taken over by another replica.
+                if run.began and not run.task.done() and not run.ending:
+                    run.stop("lost")
+            elif held[run.id]:
+                run.stop("stopped")
+
+    async def recover(self) -> None:
+        """End the runs of replicas that went silent."""
+        ended = await self._ledger.recover(silent_for=self._takeover)
+        for run_id in ended:
+            logger.warning("Ended a run whose replica went silent", extra={"run_id": run_id})
+
+    async def drain(self, seconds: float) -> None:
+        """Let runs finish for that long, then end the rest with what they have."""
+        self._draining = True
+        if tasks := [run.task for run in self.running]:
+            logger.info("Draining", extra={"running": len(tasks), "seconds": seconds})
+            await asyncio.wait(tasks, timeout=seconds)
+        rest = self.running
+        for run in rest:
+            run.stop("interrupted")
+        if rest:
+            await asyncio.wait([run.task for run in rest])
+
+    async def close(self) -> None:
+        """End everything; for the end of the process."""
+        await self.drain(0)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks = []
+
+    async def _repeat(self, step: Callable[[], Awaitable[None]], interval: float) -> None:
+        while True:
+            try:
+                await step()
+            except Exception:
+                # The database may be away for a while; the next tick tries again.
+                logger.exception("A keeping step of the runs failed")
+            await asyncio.sleep(interval)
+
+    def _forget_later(self, run: Run) -> None:
+        asyncio.get_running_loop().call_later(self._grace, self._runs.pop, run.id, None)
