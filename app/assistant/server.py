@@ -1,0 +1,99 @@
+"""The assistant: what happens between a user's message and the events that answer it."""
+
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+
+from agents import ModelSettings, RunConfig, Runner
+from agents.tracing import TracingConfig
+
+from app.assistant.agent import create_agent
+from app.assistant.converter import AssistantConverter
+from app.assistant.models import SELECTABLE_MODELS, AssistantModels
+from app.assistant.titles import TitleWriter
+from app.chatkit.agents import AgentContext, stream_agent_response
+from app.chatkit.context import RequestContext
+from app.chatkit.events import ThreadStreamEvent
+from app.chatkit.items import InferenceOptions, ThreadItem, ThreadMetadata, UserMessageItem
+from app.chatkit.server import ChatKitServer
+from app.chatkit.store import AttachmentStore, Store
+from app.settings import Settings
+
+MAX_TURNS = 10
+"""How often the model may be called for one answer: a limit for tools that lead nowhere."""
+
+
+class AssistantServer(ChatKitServer[RequestContext]):
+    """Answers with the agent of this package. ``aclose`` it at the end of the process."""
+
+    def __init__(
+        self,
+        store: Store[RequestContext],
+        attachment_store: AttachmentStore[RequestContext] | None = None,
+        *,
+        settings: Settings,
+        models: AssistantModels | None = None,
+    ) -> None:
+        super().__init__(store, attachment_store)
+        self.settings = settings
+        self.models = models or AssistantModels(settings)
+        self.agent = create_agent(self.models.get_model(), self.models.get_model_settings())
+        self.converter = AssistantConverter()
+        self.titles = TitleWriter(self.models)
+
+    async def respond(
+        self,
+        thread: ThreadMetadata,
+        input_user_message: UserMessageItem | None,
+        context: RequestContext,
+    ) -> AsyncIterator[ThreadStreamEvent]:
+        """Yield the agent's answer to the thread as it stands, and set the title of a new one."""
+        history = await self.load_history(thread, context)
+        agent_context = AgentContext[RequestContext](
+            thread=thread, store=self.store, request_context=context, history=history
+        )
+        result = Runner.run_streamed(
+            self.agent,
+            await self.converter.to_agent_input(history),
+            context=agent_context,
+            run_config=self.create_run_config(thread, input_user_message),
+            max_turns=MAX_TURNS,
+        )
+        events = stream_agent_response(agent_context, result)
+        async with self.titles.title_thread(thread, input_user_message), aclosing(events):
+            async for event in events:
+                yield event
+
+    async def load_history(
+        self, thread: ThreadMetadata, context: RequestContext
+    ) -> list[ThreadItem]:
+        """Return the newest items of the thread, oldest first."""
+        limit = self.settings.history_items
+        page = await self.store.load_thread_items(thread.id, None, limit, "desc", context)
+        return page.data[::-1]
+
+    def create_run_config(
+        self, thread: ThreadMetadata, message: UserMessageItem | None
+    ) -> RunConfig:
+        """Return how the agent runs for this message. What it traces goes to the key's account."""
+        options = message.inference_options if message else InferenceOptions()
+        key = self.settings.openai_api_key if self.settings.tracing else None
+        return RunConfig(
+            model=self._choose_model(options),
+            model_provider=self.models,
+            model_settings=ModelSettings(tool_choice=self._choose_tool(options)),
+            tracing_disabled=key is None,
+            tracing=TracingConfig(api_key=key.get_secret_value()) if key else None,
+            workflow_name="Assistant",
+            group_id=thread.id,
+        )
+
+    def _choose_model(self, options: InferenceOptions) -> str | None:
+        return options.model if options.model in SELECTABLE_MODELS else None
+
+    def _choose_tool(self, options: InferenceOptions) -> str | None:
+        wanted = options.tool_choice.id if options.tool_choice else None
+        return wanted if wanted in {tool.name for tool in self.agent.tools} else None
+
+    async def aclose(self) -> None:
+        """Close what this server opened: the connections to the model provider."""
+        await self.models.aclose()

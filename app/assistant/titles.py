@@ -1,0 +1,106 @@
+"""Titles of threads: the first words of the first message, or better ones by a model.
+
+The model is asked while the answer is being streamed. Whatever goes wrong with it, the thread gets
+its first words as a title; the answer never waits long for it and never fails with it.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+from agents import ItemHelpers, ModelTracing
+from openai.types.responses import ResponseOutputMessage
+
+from app.assistant.models import AssistantModels
+from app.chatkit.items import ThreadMetadata, UserMessageItem
+
+logger = logging.getLogger(__name__)
+
+MAX_TITLE_LENGTH = 60
+MAX_PROMPT_LENGTH = 2000
+TITLE_TIMEOUT = 10.0
+TITLE_GRACE = 1.0
+"""Seconds that the end of an answer waits for a title that is still being thought of."""
+
+INSTRUCTIONS = (
+    "Write a title of two to six words for a conversation that begins with this message. "
+    "Use the language of the message. Answer with the title alone: no quotes, no final stop."
+)
+
+
+class TitleWriter:
+    """Gives a thread its title in the first turn."""
+
+    def __init__(self, models: AssistantModels) -> None:
+        self._models = models
+
+    @asynccontextmanager
+    async def title_thread(
+        self, thread: ThreadMetadata, message: UserMessageItem | None
+    ) -> AsyncGenerator[None]:
+        """Set ``thread.title`` during the block or at its end, where it has none yet.
+
+        A block that fails or is stopped leaves the first words as the title, and no task behind.
+        """
+        text = message_text(message) if message and thread.title is None else ""
+        if not text:
+            yield
+            return
+        task = asyncio.create_task(self._set_title(thread, text))
+        try:
+            yield
+            await asyncio.wait({task}, timeout=TITLE_GRACE)
+        finally:
+            task.cancel()
+            thread.title = thread.title or clean_title(text)
+            await asyncio.wait({task})
+
+    async def _set_title(self, thread: ThreadMetadata, text: str) -> None:
+        title = clean_title(text)
+        if not self._models.is_offline:
+            title = await self._ask_model(text) or title
+        # A title that was set meanwhile (by a tool, say) is meant.
+        thread.title = thread.title or title
+
+    async def _ask_model(self, text: str) -> str:
+        try:
+            async with asyncio.timeout(TITLE_TIMEOUT):
+                response = await self._models.get_model().get_response(
+                    INSTRUCTIONS,
+                    text[:MAX_PROMPT_LENGTH],
+                    self._models.get_model_settings(),
+                    tools=[],
+                    output_schema=None,
+                    handoffs=[],
+                    tracing=ModelTracing.DISABLED,
+                    previous_response_id=None,
+                    conversation_id=None,
+                    prompt=None,
+                )
+        except Exception:
+            # A provider can fail in any way, and a title is not worth an error.
+            logger.warning("no title from the model; taking the first words", exc_info=True)
+            return ""
+        messages = [each for each in response.output if isinstance(each, ResponseOutputMessage)]
+        return clean_title("".join(ItemHelpers.extract_text(each) or "" for each in messages))
+
+
+def message_text(message: UserMessageItem) -> str:
+    """Return the words of a message, or the name of its first attachment."""
+    words = "".join(
+        f"@{part.text}" if part.type == "input_tag" else part.text for part in message.content
+    )
+    if words.strip():
+        return words
+    return message.attachments[0].name if message.attachments else ""
+
+
+def clean_title(text: str) -> str:
+    """Return ``text`` as a title: one line, no Markdown or quotes around it, cut between words."""
+    line = " ".join(text.split()).strip("#*_`\"'“”„«»> ")
+    if len(line) <= MAX_TITLE_LENGTH:
+        return line
+    cut = line[: MAX_TITLE_LENGTH - 1]
+    words = cut.rsplit(" ", 1)[0] if " " in cut else cut
+    return words.rstrip(" ,.;:-") + "…"
