@@ -1,0 +1,39 @@
+"""Server processes for the tests, each on a database of its own."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.replica import Replica
+
+StartReplica = Callable[..., Awaitable[Replica]]
+
+
+@pytest.fixture(scope="session")
+async def replica(
+    database_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Replica]:
+    """A running server for every test that does nothing to it."""
+    replica = Replica(database_url, tmp_path_factory.mktemp("replica"), max_request_bytes=2_000_000)
+    yield await replica.start()
+    await replica.kill()
+
+
+@pytest.fixture
+async def start_replica(
+    fresh_database_url: Callable[..., Awaitable[str]], tmp_path: Path
+) -> AsyncIterator[StartReplica]:
+    """A factory of running servers on one database; all are killed at the end of the test."""
+    replicas: list[Replica] = []
+    database_url = await fresh_database_url()
+
+    async def start(**settings: Any) -> Replica:
+        replica = Replica(database_url, tmp_path, **settings)
+        replicas.append(replica)
+        return await replica.start()
+
+    yield start
+    for replica in replicas:
+        await replica.kill()

@@ -1,0 +1,145 @@
+"""What a closed connection means, over real sockets, at every point of a stream."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from tests.e2e.replica import Page, message
+from tests.runs.assistants import WORDS
+from tests.runs.conftest import StartLocal, ThreadLook
+
+ANSWER = "".join(WORDS)
+FRAMES = 3 + 2 + len(WORDS) + 1  # created, user, options; added, part; words; done
+Look = Callable[[str], Awaitable[ThreadLook]]
+
+
+async def read_and_leave(
+    page: Page, frames: int, *, metadata: dict | None = None, headers: dict | None = None
+) -> str:
+    """Read that many frames of a new thread's stream, close the connection; return its id."""
+    async with page.client.stream(
+        "POST",
+        "/chatkit",
+        json={
+            "type": "threads.create",
+            "params": {"input": message("Count")},
+            "metadata": metadata or {},
+        },
+        headers=page.headers | (headers or {}),
+    ) as response:
+        seen = 0
+        thread_id = ""
+        async for line in response.aiter_lines():
+            if line.startswith("data: "):
+                seen += 1
+                if seen == 1:
+                    thread_id = line.split('"thread":{"id":"')[1].split('"')[0]
+                if seen >= frames:
+                    break
+    return thread_id
+
+
+async def test_run_is_cancelled_and_its_text_kept_when_the_connection_closes_at_any_frame(
+    start_local: StartLocal, look: Look
+) -> None:
+    replica = await start_local()
+    async with Page(replica.url) as page:
+        for frames in range(1, FRAMES):
+            thread_id = await read_and_leave(page, frames)
+            await asyncio.wait_for(replica.idle(), 5)
+            found = await look(thread_id)
+            state = found.run_states[0]
+            assert state in ("cancelled", "completed"), frames
+            if state == "completed":
+                assert found.texts == [ANSWER]
+                continue
+            assert found.types[-1] == "sdk_hidden_context", frames
+            assert found.types.count("sdk_hidden_context") == 1
+            assert len(found.texts) <= 1
+            assert all(ANSWER.startswith(each) for each in found.texts)
+            words_seen = max(0, frames - 5)
+            assert sum(map(len, found.texts)) >= len("".join(WORDS[:words_seen]))
+    assert "cancelled" in replica.assistant.ended
+
+
+@pytest.mark.parametrize(
+    ("metadata", "headers"),
+    [({"allow_cancel": False}, {}), ({}, {"X-ChatKit-Stop": "explicit"})],
+    ids=["not-cancellable", "explicit-stop"],
+)
+async def test_run_finishes_when_a_closed_connection_means_nothing(
+    start_local: StartLocal, look: Look, metadata: dict, headers: dict
+) -> None:
+    replica = await start_local()
+    async with Page(replica.url) as page:
+        for frames in range(1, FRAMES, 3):
+            thread_id = await read_and_leave(page, frames, metadata=metadata, headers=headers)
+            await asyncio.wait_for(replica.idle(), 5)
+            found = await look(thread_id)
+            assert found.run_states == ["completed"]
+            assert found.types == ["user_message", "assistant_message"]
+            assert found.texts == [ANSWER]
+
+
+async def test_run_is_not_slowed_when_its_reader_takes_nothing(
+    start_local: StartLocal, look: Look
+) -> None:
+    replica = await start_local()
+    async with Page(replica.url) as page:
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(replica.url.split(":")[2]))
+        body = b'{"type":"threads.create","params":{"input":{"content":[{"type":"input_text",'
+        body += b'"text":"Count"}],"attachments":[],"inference_options":{}}}}'
+        writer.write(
+            b"POST /chatkit HTTP/1.1\r\nhost: x\r\nx-chatkit-stop: explicit\r\n"
+            + f"authorization: Bearer {page.secret}\r\n".encode()
+            + f"content-length: {len(body)}\r\n\r\n".encode()
+            + body
+        )
+        await writer.drain()
+        while not replica.assistant.ended:
+            await asyncio.sleep(0.01)
+        assert replica.assistant.ended == ["completed"]
+        writer.close()
+        del reader
+
+
+async def test_stop_is_immediate_when_it_is_sent_explicitly(
+    start_local: StartLocal, look: Look
+) -> None:
+    replica = await start_local()
+    replica.assistant.hold_at = 4
+    async with Page(replica.url) as page:
+        async with page.open(
+            "threads.create", headers={"X-ChatKit-Stop": "explicit"}, input=message("Count")
+        ) as stream:
+            run_id = stream.response.headers["x-chatkit-run"]
+            events = aiter(stream)
+            thread_id = (await anext(events))["thread"]["id"]
+            await asyncio.wait_for(replica.assistant.held.wait(), 5)
+            stopped = await page.client.post(f"/api/runs/{run_id}/cancel", headers=page.headers)
+            assert stopped.status_code == 204
+            rest = [event async for event in events]
+            assert rest[-1]["type"] == "thread.item.updated"  # the stream ends, without an error
+        found = await look(thread_id)
+        assert found.run_states == ["cancelled"]
+        assert found.texts == ["".join(WORDS[:4])]
+        again = await page.client.post(f"/api/runs/{run_id}/cancel", headers=page.headers)
+        assert again.status_code == 204
+
+
+async def test_run_is_not_found_when_it_is_somebody_elses(start_local: StartLocal) -> None:
+    replica = await start_local()
+    replica.assistant.hold_at = 2
+    async with Page(replica.url) as page, Page(replica.url) as other:
+        async with page.open("threads.create", input=message("Count")) as stream:
+            run_id = stream.response.headers["x-chatkit-run"]
+            thread_id = (await anext(aiter(stream)))["thread"]["id"]
+            await asyncio.wait_for(replica.assistant.held.wait(), 5)
+            cancel = await other.client.post(f"/api/runs/{run_id}/cancel", headers=other.headers)
+            attach = await other.client.get(
+                f"/api/threads/{thread_id}/stream", headers=other.headers
+            )
+            assert (cancel.status_code, attach.status_code) == (404, 404)
+            assert len(replica.runs.running) == 1
+            replica.assistant.released.set()

@@ -1,0 +1,73 @@
+"""Imports point downward only: main -> api -> {assistant, runs, auth, uploads, db} -> chatkit."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+MODULES = sorted((ROOT / "app").rglob("*.py"))
+
+LEAVES = {"settings", "errors", "observability"}
+# What each part of ``app`` may import besides itself and the leaves.
+ALLOWED = {
+    "chatkit": set[str](),
+    "db": {"chatkit"},
+    "uploads": {"chatkit"},
+    "assistant": {"chatkit"},
+    "auth": {"chatkit", "db"},
+    "runs": {"chatkit", "db"},
+    "api": {"chatkit", "db", "uploads", "assistant", "auth", "runs"},
+    "main": {"chatkit", "db", "uploads", "assistant", "auth", "runs", "api"},
+    "serve": {"db", "main"},
+    "doctor": {"db", "serve"},
+    "__main__": {"db", "serve", "doctor"},
+    **{leaf: {"chatkit"} for leaf in LEAVES},
+}
+# The engine can be lifted out of this repository: no web framework, no database.
+FOREIGN_TO_CHATKIT = {"fastapi", "starlette", "sqlalchemy", "sse_starlette", "asyncpg", "uvicorn"}
+
+
+def imported_names(path: Path) -> set[str]:
+    """Return the full names of all modules that a file imports."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            names.add(node.module or "")
+            if node.module == "app":
+                names |= {f"app.{alias.name}" for alias in node.names}
+    return names
+
+
+def part_of(path: Path) -> str:
+    """Return which part of ``app`` a file belongs to."""
+    return path.relative_to(ROOT / "app").parts[0].removesuffix(".py")
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_point_downward(path):
+    part = part_of(path)
+    if part == "__init__":
+        return
+    allowed = ALLOWED[part] | {part} | (LEAVES if part != "chatkit" else set())
+    parts = {name.split(".")[1] for name in imported_names(path) if name.startswith("app.")}
+    assert parts <= allowed, f"{part} must not import {', '.join(sorted(parts - allowed))}"
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "app" / "chatkit").rglob("*.py")), ids=lambda path: path.stem
+)
+def test_the_engine_knows_no_framework_and_no_database(path):
+    packages = {name.split(".")[0] for name in imported_names(path)}
+    assert not packages & FOREIGN_TO_CHATKIT
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_nothing_is_imported_inside_functions(path):
+    for function in ast.walk(ast.parse(path.read_text())):
+        if isinstance(function, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            for node in ast.walk(function):
+                assert not isinstance(node, (ast.Import, ast.ImportFrom)), function.name
