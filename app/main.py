@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pkgutil import resolve_name
-from typing import Any, TypedDict, cast
+from typing import TypedDict, cast
 
 from fastapi import FastAPI
 from sse_starlette.sse import AppStatus
@@ -14,12 +14,12 @@ from starlette.middleware.cors import CORSMiddleware
 from app.api import chatkit, health, pages, runs, sessions
 from app.api.deps import Services
 from app.api.streams import RUN_HEADER
-from app.auth.identity import create_identity
+from app.auth.identity import Identity, create_identity
 from app.auth.sessions import ChatSessions
 from app.chatkit.context import RequestContext
 from app.chatkit.ids import create_id
 from app.chatkit.server import ChatKitServer
-from app.chatkit.store import Store
+from app.chatkit.warm_up import warm_up
 from app.db.database import Database
 from app.db.engine import create_engine
 from app.db.store import PostgresStore
@@ -29,6 +29,9 @@ from app.runs.ledger import RunLedger
 from app.runs.registry import Runs
 from app.runs.run import RunOptions
 from app.settings import Settings, SettingsError, load_settings
+
+AssistantFactory = Callable[..., ChatKitServer[RequestContext]]
+"""Makes the assistant: called with the store, and ``settings`` by name."""
 
 
 class State(TypedDict):
@@ -46,11 +49,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     settings = settings or load_settings()
     if settings.database_url is None:
         raise SettingsError("DATABASE_URL: not set (python -m app serve can start an embedded one)")
+    # What is configured by name is loaded here, where a mistake can still be said in one line.
+    identity = create_identity(settings)
+    create_server = _load_assistant(settings.assistant_server)
     configure_logging(settings)
     app = FastAPI(
         title="ChatKit backend",
         version=_get_version(),
-        lifespan=_create_lifespan(settings),
+        lifespan=_create_lifespan(settings, identity, create_server),
     )
     install_error_handlers(app)
     for module in (chatkit, sessions, runs, health):
@@ -71,18 +77,19 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
 
 def _create_lifespan(
-    settings: Settings,
+    settings: Settings, identity: Identity, create_server: AssistantFactory
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[State]]:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[State]:
         engine = create_engine(settings)
         database = Database(engine)
-        server = _create_server(settings, PostgresStore(database))
+        server = create_server(PostgresStore(database), settings=settings)
         registry = _create_runs(settings, database)
         # Streams end when their runs do; nothing else may cut them at shutdown.
         AppStatus.disable_automatic_graceful_drain()
         registry.start_keeping()
         app.state.runs = registry
+        warm_up()
         # What lives from here to the end need not be looked at by the garbage collector again.
         gc.collect()
         gc.freeze()
@@ -92,7 +99,7 @@ def _create_lifespan(
                     settings=settings,
                     engine=engine,
                     sessions=ChatSessions(database),
-                    identity=create_identity(settings),
+                    identity=identity,
                     server=server,
                     runs=registry,
                 )
@@ -121,19 +128,15 @@ def _create_runs(settings: Settings, database: Database) -> Runs:
     )
 
 
-def _create_server(
-    settings: Settings, store: Store[RequestContext]
-) -> ChatKitServer[RequestContext]:
-    """Return the assistant that ``ASSISTANT_SERVER`` names."""
+def _load_assistant(name: str) -> AssistantFactory:
+    """Return what ``ASSISTANT_SERVER`` names: a class or function that makes a server."""
     try:
-        factory = cast("Callable[..., Any]", resolve_name(settings.assistant_server))
+        factory = resolve_name(name)
     except (ImportError, AttributeError, ValueError) as error:
-        name = settings.assistant_server
         raise SettingsError(f"ASSISTANT_SERVER: cannot load {name!r}: {error}") from error
-    server = factory(store, settings=settings)
-    if not isinstance(server, ChatKitServer):
-        raise SettingsError(f"ASSISTANT_SERVER: {settings.assistant_server!r} is no ChatKitServer")
-    return cast("ChatKitServer[RequestContext]", server)
+    if not callable(factory):
+        raise SettingsError(f"ASSISTANT_SERVER: {name!r} is not a class or function")
+    return cast("AssistantFactory", factory)
 
 
 async def _close_server(server: ChatKitServer[RequestContext]) -> None:

@@ -50,19 +50,23 @@ WITH dead AS (
     ORDER BY heartbeat_at LIMIT $2 FOR UPDATE SKIP LOCKED
   ) RETURNING user_id, id, thread_id, snapshot
 ), kept AS (
-  INSERT INTO thread_items (user_id, thread_id, id, type, hidden, data, created_at)
-  SELECT dead.user_id, dead.thread_id, item ->> 'id', item ->> 'type', false, item, now()
+  SELECT dead.user_id, dead.thread_id, item ->> 'id' AS id, item ->> 'type' AS type,
+    false AS hidden, item AS data, place
   FROM dead, jsonb_array_elements(coalesce(dead.snapshot, '[]'::jsonb)) WITH ORDINALITY
     AS snapshot (item, place)
-  ORDER BY dead.id, place
-  ON CONFLICT DO NOTHING
 ), noted AS (
+  SELECT user_id, thread_id, 'shcx_' || id AS id, 'sdk_hidden_context' AS type,
+    true AS hidden, jsonb_build_object(
+      'id', 'shcx_' || id, 'thread_id', thread_id, 'type', 'sdk_hidden_context',
+      'created_at', to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+      'content', $3::text
+    ) AS data, 1000000 AS place
+  FROM dead
+), stored AS (
   INSERT INTO thread_items (user_id, thread_id, id, type, hidden, data, created_at)
-  SELECT user_id, thread_id, 'shcx_' || id, 'sdk_hidden_context', true, jsonb_build_object(
-    'id', 'shcx_' || id, 'thread_id', thread_id, 'type', 'sdk_hidden_context',
-    'created_at', to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
-    'content', $3::text
-  ), now() FROM dead
+  SELECT user_id, thread_id, id, type, hidden, data, now()
+  FROM (SELECT * FROM kept UNION ALL SELECT * FROM noted) AS items
+  ORDER BY user_id, thread_id, place
   ON CONFLICT DO NOTHING
 )
 SELECT user_id, id, thread_id FROM dead"""

@@ -86,8 +86,8 @@ class Run:
 
     @property
     def allow_cancel(self) -> bool:
-        """Whether a closed connection means that the user pressed Stop."""
-        return self._pipeline is None or self._pipeline.allow_cancel
+        """Whether the stream has announced that a closed connection is the Stop button."""
+        return self._pipeline is not None and self._pipeline.allow_cancel
 
     @property
     def began(self) -> bool:

@@ -131,15 +131,16 @@ async def test_stop_is_immediate_when_it_is_sent_explicitly(
 async def test_run_is_not_found_when_it_is_somebody_elses(start_local: StartLocal) -> None:
     replica = await start_local()
     replica.assistant.hold_at = 2
-    async with Page(replica.url) as page, Page(replica.url) as other:
-        async with page.open("threads.create", input=message("Count")) as stream:
-            run_id = stream.response.headers["x-chatkit-run"]
-            thread_id = (await anext(aiter(stream)))["thread"]["id"]
-            await asyncio.wait_for(replica.assistant.held.wait(), 5)
-            cancel = await other.client.post(f"/api/runs/{run_id}/cancel", headers=other.headers)
-            attach = await other.client.get(
-                f"/api/threads/{thread_id}/stream", headers=other.headers
-            )
-            assert (cancel.status_code, attach.status_code) == (404, 404)
-            assert len(replica.runs.running) == 1
-            replica.assistant.released.set()
+    async with (
+        Page(replica.url) as page,
+        Page(replica.url) as other,
+        page.open("threads.create", input=message("Count")) as stream,
+    ):
+        run_id = stream.response.headers["x-chatkit-run"]
+        thread_id = (await anext(aiter(stream)))["thread"]["id"]
+        await asyncio.wait_for(replica.assistant.held.wait(), 5)
+        cancel = await other.client.post(f"/api/runs/{run_id}/cancel", headers=other.headers)
+        attach = await other.client.get(f"/api/threads/{thread_id}/stream", headers=other.headers)
+        assert (cancel.status_code, attach.status_code) == (404, 404)
+        assert len(replica.runs.running) == 1
+        replica.assistant.released.set()

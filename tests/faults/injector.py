@@ -1,0 +1,193 @@
+"""A bounded, repeatable storm: two replicas on one Postgres, clients, and faults from a seed."""
+
+import asyncio
+import contextlib
+import random
+import signal
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import asyncpg
+
+from app.db import migrate
+from app.db.embedded import EmbeddedPostgres
+from tests.databases import settings_for
+from tests.faults.checker import AUDIT, Verdict, check
+from tests.faults.clients import Client
+from tests.faults.replicas import FaultyReplica
+
+HEARTBEAT = 0.1
+TAKEOVER = 1.0
+CLIENTS = 8
+
+# How often each kind of fault is drawn. Dropped sockets are what happens most in life, too.
+WEIGHTS = {"drop": 20, "pause": 4, "kill": 2, "postgres": 1}
+
+
+@dataclass
+class Report:
+    """What was injected and what came of it; takeover times in seconds."""
+
+    seed: int
+    faults: Counter[str] = field(default_factory=Counter)
+    takeovers: list[float] = field(default_factory=list)
+    verdict: Verdict = field(default_factory=Verdict)
+
+    def percentile(self, share: float) -> float:
+        """Return the takeover time that this share of takeovers did not exceed."""
+        ordered = sorted(self.takeovers)
+        return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else 0.0
+
+    def __str__(self) -> str:
+        kinds = ", ".join(f"{name} {count}" for name, count in sorted(self.faults.items()))
+        return (
+            f"seed {self.seed}: {self.faults.total()} faults ({kinds}); "
+            f"{len(self.takeovers)} takeovers, p50 {self.percentile(0.5):.2f} s, "
+            f"p99 {self.percentile(0.99):.2f} s; {self.verdict.frames} frames, "
+            f"{self.verdict.messages} messages and {self.verdict.items} items compared; "
+            f"{len(self.verdict.violations)} violations"
+        )
+
+
+class Storm:
+    """Injects ``count`` faults while clients talk, then lets everything settle and checks."""
+
+    def __init__(self, directory: Path, *, seed: int, count: int) -> None:
+        self.report = Report(seed)
+        self._count = count
+        self._random = random.Random(seed)
+        self._postgres = EmbeddedPostgres(directory / "pg", durable=True)
+        self._directory = directory
+        self._postgres_free = asyncio.Lock()
+        self._replicas: list[FaultyReplica] = []
+        self._clients: list[Client] = []
+
+    async def run(self) -> Report:
+        """Run the storm; everything that it started has ended when it returns."""
+        await asyncio.to_thread(self._postgres.start)
+        try:
+            settings = settings_for(self._postgres.url)
+            await migrate.upgrade(settings)
+            await self._execute(AUDIT)
+            await self._start_replicas()
+            await self._blow()
+            await self._settle()
+            connection = await self._connect()
+            self.report.verdict = await check(
+                connection, [client.transcript for client in self._clients]
+            )
+            await connection.close()
+        finally:
+            for replica in self._replicas:
+                await replica.kill()
+            await asyncio.to_thread(self._postgres.stop)
+        return self.report
+
+    async def _start_replicas(self) -> None:
+        values = {
+            "database_url": self._postgres.url,
+            "data_dir": self._directory,
+            "assistant_server": "tests.faults.assistant:create_assistant",
+            "run_heartbeat": HEARTBEAT,
+            "run_takeover": TAKEOVER,
+            "thread_busy_wait": 5,
+            "shutdown_drain": 1,
+            "session_ttl": 86_400,
+            "log_level": "WARNING",
+            "log_format": "json",
+        }
+        self._replicas = [FaultyReplica(name, self._directory, values) for name in ("one", "two")]
+        await asyncio.gather(*(replica.start() for replica in self._replicas))
+
+    async def _blow(self) -> None:
+        stop = asyncio.Event()
+        self._clients = [
+            Client(number, self._replicas, self.report.seed) for number in range(CLIENTS)
+        ]
+        talking = [asyncio.create_task(client.run(stop)) for client in self._clients]
+        watching = asyncio.create_task(self._watch_takeovers())
+        async with asyncio.TaskGroup() as faults:
+            for _ in range(self._count):
+                (name,) = self._random.choices(list(WEIGHTS), list(WEIGHTS.values()))
+                await self._inject(name, faults)
+                self.report.faults[name] += 1
+                await asyncio.sleep(self._random.uniform(0.02, 0.1))
+        stop.set()
+        await asyncio.gather(*talking)
+        await asyncio.sleep(TAKEOVER * 2)
+        watching.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await watching
+
+    async def _inject(self, name: str, faults: asyncio.TaskGroup) -> None:
+        """Begin a fault; those of different targets go on side by side."""
+        if name == "drop":
+            while not (streaming := [each for each in self._clients if each.streaming]):
+                await asyncio.sleep(0.01)
+            self._random.choice(streaming).drop.set()
+            return
+        if name == "postgres":
+            await self._postgres_free.acquire()
+            faults.create_task(self._restart_postgres())
+            return
+        replica = self._random.choice(self._replicas)
+        await replica.free.acquire()
+        # Half of the pauses are long enough that the other replica takes over.
+        seconds = self._random.choice([0.2, TAKEOVER + 0.8])
+        fault = self._kill(replica) if name == "kill" else self._pause(replica, seconds)
+        faults.create_task(fault)
+
+    async def _pause(self, replica: FaultyReplica, seconds: float) -> None:
+        replica.send(signal.SIGSTOP)
+        await asyncio.sleep(seconds)
+        replica.send(signal.SIGCONT)
+        replica.free.release()
+
+    async def _kill(self, replica: FaultyReplica) -> None:
+        await replica.kill()
+        await replica.start()
+        replica.free.release()
+
+    async def _restart_postgres(self) -> None:
+        await asyncio.to_thread(self._postgres.restart)
+        self._postgres_free.release()
+
+    async def _watch_takeovers(self) -> None:
+        """Note how long each interrupted run's thread was held after its last heartbeat."""
+        seen: set[str] = set()
+        while True:
+            await asyncio.sleep(0.2)
+            try:
+                connection = await self._connect()
+                rows = await connection.fetch(
+                    "SELECT runs.id, extract(epoch FROM finished_at - heartbeat_at)::float8 AS held"
+                    " FROM runs JOIN thread_items ON thread_items.id = 'shcx_' || runs.id"
+                    " WHERE state = 'interrupted'"
+                )
+                await connection.close()
+            except (OSError, asyncpg.OperatorInterventionError, asyncpg.InterfaceError):
+                continue  # Postgres is being restarted
+            for row in rows:
+                if row["id"] not in seen:
+                    seen.add(row["id"])
+                    self.report.takeovers.append(row["held"])
+
+    async def _settle(self) -> None:
+        """Wait until no thread is busy, as long as a takeover may take at the most."""
+        deadline = time.monotonic() + TAKEOVER * 2 + 8
+        connection = await self._connect()
+        while time.monotonic() < deadline:
+            if not await connection.fetchval("SELECT count(*) FROM runs WHERE state = 'running'"):
+                break
+            await asyncio.sleep(0.1)
+        await connection.close()
+
+    async def _execute(self, statements: str) -> None:
+        connection = await self._connect()
+        await connection.execute(statements)
+        await connection.close()
+
+    async def _connect(self) -> asyncpg.Connection:
+        return await asyncpg.connect(self._postgres.url.replace("+asyncpg", ""))

@@ -1,0 +1,116 @@
+"""Coming back to an answer that is being written, here and on another replica."""
+
+import asyncio
+import json
+from typing import Any
+
+from tests.e2e.replica import EventStream, Page
+from tests.runs.assistants import WORDS
+from tests.runs.conftest import StartLocal
+from tests.runs.test_takeover import ANSWER, hold_answer, release
+
+
+async def attach(page: Page, thread_id: str, last: str | None = None) -> list[dict[str, Any]]:
+    headers = page.headers | ({"Last-Event-ID": last} if last else {})
+    async with page.client.stream(
+        "GET", f"/api/threads/{thread_id}/stream", headers=headers
+    ) as response:
+        assert response.status_code == 200
+        assert response.headers["x-chatkit-run"].startswith("run_")
+        return [event async for event in EventStream(response)]
+
+
+def text_of(events: list[dict[str, Any]]) -> str:
+    """Return what a client shows that applies the events of one message."""
+    text = ""
+    for event in events:
+        item = event.get("item", {})
+        if item.get("type") == "assistant_message":
+            text = "".join(part["text"] for part in item["content"])
+        text += event.get("update", {}).get("delta", "")
+    return text
+
+
+async def test_stream_goes_on_without_gap_or_repeat_when_the_reader_names_its_last_frame(
+    start_local: StartLocal,
+) -> None:
+    replica = await start_local()
+    async with Page(replica.url) as page:
+        first = await hold_answer(replica, page)
+        run_id = replica.runs.running[0].id
+        tails = [
+            asyncio.create_task(attach(page, first.thread_id, f"{run_id}:{last}"))
+            for last in (0, 1, 4, 7, 9)
+        ]
+        foreign = asyncio.create_task(attach(page, first.thread_id, "run_other:5"))
+        await asyncio.sleep(0.05)
+        release(replica)
+        await first.ended()
+        for last, tail in zip((0, 1, 4, 7, 9), tails, strict=True):
+            assert await tail == first.events[last:]
+        assert await foreign == first.events
+
+
+async def test_answer_is_204_when_nothing_is_being_written(start_local: StartLocal) -> None:
+    replica = await start_local()
+    async with Page(replica.url) as page:
+        thread_id = (await page.create("Count"))[0]["thread"]["id"]
+        response = await page.client.get(f"/api/threads/{thread_id}/stream", headers=page.headers)
+        assert (response.status_code, response.content) == (204, b"")
+        unknown = await page.client.get("/api/threads/thr_x/stream", headers=page.headers)
+        assert unknown.status_code == 404
+
+
+async def test_run_goes_on_when_an_attached_reader_leaves(start_local: StartLocal) -> None:
+    replica = await start_local()
+    async with Page(replica.url) as page:
+        first = await hold_answer(replica, page)
+        async with page.client.stream(
+            "GET", f"/api/threads/{first.thread_id}/stream", headers=page.headers
+        ) as response:
+            await anext(response.aiter_lines())
+        release(replica)
+        await first.ended()
+    assert text_of(first.events) == ANSWER
+
+
+async def test_snapshots_and_the_end_are_followed_when_another_replica_runs_it(
+    start_local: StartLocal,
+) -> None:
+    replica = await start_local(run_heartbeat=0.05)
+    other = await start_local(run_heartbeat=0.05)
+    async with Page(replica.url) as page, Page(other.url) as elsewhere:
+        elsewhere.secret = page.secret
+        first = await hold_answer(replica, page)
+        following = asyncio.create_task(attach(elsewhere, first.thread_id))
+        await replica.runs.beat()
+        await asyncio.sleep(0.2)
+        release(replica)
+        events = await asyncio.wait_for(following, 10)
+        await first.ended()
+    assert events[0]["type"] == "thread.item.added"
+    assert text_of(events[:1]) == "".join(WORDS[:4])
+    assert events[-1] == first.events[-1]
+
+
+async def test_pages_hold_the_text_so_far_when_an_answer_is_being_written(
+    start_local: StartLocal,
+) -> None:
+    replica = await start_local()
+    async with Page(replica.url) as page:
+        first = await hold_answer(replica, page)
+        await replica.runs.beat()
+        thread_id = first.thread_id
+        newest = await page.ask("items.list", thread_id=thread_id)
+        oldest = await page.ask("items.list", thread_id=thread_id, order="asc")
+        thread = await page.ask("threads.get_by_id", thread_id=thread_id)
+        one = await page.ask("items.list", thread_id=thread_id, limit=1)
+        rest = await page.ask("items.list", thread_id=thread_id, limit=1, after=one["after"])
+        assert text_of([{"item": newest["data"][0]}]) == "".join(WORDS[:4])
+        assert newest["data"][::-1] == oldest["data"] == thread["items"]["data"]
+        assert one["data"] + rest["data"] == newest["data"], json.dumps([one, rest])
+        release(replica)
+        await first.ended()
+        done = await page.ask("items.list", thread_id=thread_id)
+        assert text_of([{"item": done["data"][0]}]) == ANSWER
+        assert len(done["data"]) == 2
