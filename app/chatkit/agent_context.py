@@ -5,9 +5,11 @@ puts the workflow's end in front of itself, wherever it comes from.
 """
 
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, Generic
 
-from pydantic import BaseModel, ConfigDict, PrivateAttr, SkipValidation
+from pydantic import BaseModel, ConfigDict, SkipValidation
 from typing_extensions import TypeVar
 
 from app.chatkit.events import (
@@ -53,6 +55,16 @@ class ClientToolCall(BaseModel):
     arguments: dict[str, Any]
 
 
+@dataclass(slots=True)
+class TurnState:
+    """What ``AgentContext`` keeps of a turn: unread events, calls for the page, its workflow."""
+
+    outbox: Outbox
+    client_tool_calls: list[ClientToolCall]
+    announced_workflow_id: str | None = None
+    stored_workflow_id: str | None = None
+
+
 def snapshot(item: WorkflowItem) -> WorkflowItem:
     """Return a copy for an event: the workflow goes on changing while the event is unread."""
     return item.model_copy(update={"workflow": item.workflow.model_copy(deep=True)})
@@ -78,12 +90,6 @@ class AgentContext(BaseModel, Generic[TContext]):
     generated_image_item: GeneratedImageItem | None = None
     history: Annotated[list[ThreadItem] | None, SkipValidation] = None
 
-    # Without factories, whose signatures pydantic inspects anew for every instance.
-    _outbox: Outbox | None = PrivateAttr(default=None)
-    _assigned_calls: tuple[ClientToolCall, ...] | None = PrivateAttr(default=None)
-    _announced_workflow_id: str | None = PrivateAttr(default=None)
-    _stored_workflow_id: str | None = PrivateAttr(default=None)
-
     if not TYPE_CHECKING:  # a visible __setattr__ would switch off the check of every assignment
 
         def __setattr__(self, name: str, value: Any) -> None:
@@ -92,31 +98,28 @@ class AgentContext(BaseModel, Generic[TContext]):
             super().__setattr__(name, value)
 
     def _note_client_tool_call(self, call: ClientToolCall | None) -> None:
-        calls = self._client_tool_calls
         if call is None:
-            self._assigned_calls = ()
-        elif not calls or calls[-1] is not call:
-            self._assigned_calls = (*calls, call)
+            self.turn.client_tool_calls.clear()
+        elif call is not self.client_tool_call:
+            self.turn.client_tool_calls.append(call)
 
-    @property
-    def _client_tool_calls(self) -> tuple[ClientToolCall, ...]:
-        if self._assigned_calls is not None:
-            return self._assigned_calls
-        return (self.client_tool_call,) if self.client_tool_call else ()
+    @cached_property
+    def turn(self) -> TurnState:
+        """What the turn has come to. (Not private: pydantic is slow to find those.)"""
+        given = self.client_tool_call
+        return TurnState(Outbox(), [given] if given is not None else [])
 
     # --- for the bridge --------------------------------------------------------------------------
 
     @property
     def outbox(self) -> Outbox:
         """Events that wait to be streamed."""
-        if self._outbox is None:
-            self._outbox = Outbox()
-        return self._outbox
+        return self.turn.outbox
 
-    def take_client_tool_calls(self) -> tuple[ClientToolCall, ...]:
+    def take_client_tool_calls(self) -> list[ClientToolCall]:
         """Return the calls assigned since this was last asked, in order."""
-        calls = self._client_tool_calls
-        self._assigned_calls = ()
+        turn = self.turn
+        calls, turn.client_tool_calls = turn.client_tool_calls, []
         return calls
 
     def continue_workflow(self, newest: list[ThreadItem]) -> None:
@@ -132,9 +135,9 @@ class AgentContext(BaseModel, Generic[TContext]):
             self.workflow_item = last
         elif self.workflow_item.id != last.id:
             return
-        self._stored_workflow_id = last.id
+        self.turn.stored_workflow_id = last.id
         if last.workflow.tasks or last.workflow.type == "reasoning":
-            self._announced_workflow_id = last.id
+            self.turn.announced_workflow_id = last.id
         for event in self.outbox.take_all():
             self.emit(event)
 
@@ -143,11 +146,11 @@ class AgentContext(BaseModel, Generic[TContext]):
         item = self.workflow_item
         if item is None:
             return
-        if self._stored_workflow_id == item.id:
+        if self.turn.stored_workflow_id == item.id:
             await self.store.save_item(self.thread.id, item, self.request_context)
         else:
             await self.store.add_thread_item(self.thread.id, item, self.request_context)
-            self._stored_workflow_id = item.id
+            self.turn.stored_workflow_id = item.id
 
     # --- for tools -------------------------------------------------------------------------------
 
@@ -172,7 +175,7 @@ class AgentContext(BaseModel, Generic[TContext]):
                 event = event.model_copy(update={"item": snapshot(item)})
                 if event.type == "thread.item.added":
                     self.workflow_item = item
-                    self._announced_workflow_id = item.id
+                    self.turn.announced_workflow_id = item.id
                 elif current and current.id == item.id:
                     self.workflow_item = None
         self.outbox.put(event)
@@ -213,7 +216,7 @@ class AgentContext(BaseModel, Generic[TContext]):
         workflow = item.workflow
         workflow.tasks.append(task)
         is_first = workflow.type != "reasoning" and len(workflow.tasks) == 1
-        if is_first and self._announced_workflow_id != item.id:
+        if is_first and self.turn.announced_workflow_id != item.id:
             await self.stream(ThreadItemAddedEvent(item=item))
         else:
             update = WorkflowTaskAdded(
@@ -252,7 +255,7 @@ class AgentContext(BaseModel, Generic[TContext]):
             workflow.summary = DurationSummary(duration=max(0, int(elapsed)))
         workflow.expanded = expanded
         self.workflow_item = None
-        if self._stored_workflow_id == item.id:
+        if self.turn.stored_workflow_id == item.id:
             # It is in the store already: "done" would add it a second time.
             self.outbox.put(ThreadItemReplacedEvent(item=snapshot(item)))
         else:

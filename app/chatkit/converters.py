@@ -9,7 +9,7 @@ import json
 import logging
 import re
 from collections.abc import Sequence
-from typing import Any, assert_never, cast
+from typing import Any, assert_never
 
 from agents import TResponseInputItem
 from openai.types.responses import (
@@ -170,15 +170,14 @@ class ThreadItemConverter:
     # --- the assistant's side --------------------------------------------------------------------
 
     async def assistant_message_to_input(self, item: AssistantMessageItem) -> InputItems:
-        """Return the answer's text parts, without annotations; nothing for an empty answer."""
-        parts: list[dict[str, Any]] = [
-            {"type": "output_text", "text": part.text, "annotations": []} for part in item.content
-        ]
-        if not parts:
+        """Return the answer as plain text, without annotations; nothing for an empty one.
+
+        Not as a list of parts: the Agents SDK refuses those for Chat Completions models.
+        """
+        text = "\n".join(part.text for part in item.content if part.text)
+        if not text:
             return None
-        # The type has no assistant content, but that is what the API and the SDK take.
-        content = cast("list[ResponseInputContentParam]", parts)
-        return EasyInputMessageParam(type="message", role="assistant", content=content)
+        return EasyInputMessageParam(type="message", role="assistant", content=text)
 
     async def client_tool_call_to_input(self, item: ClientToolCallItem) -> InputItems:
         """Return a completed call with its output; nothing for a pending one."""
@@ -243,8 +242,8 @@ class ThreadItemConverter:
         return _describe_hidden(content if isinstance(content, str) else json_text(content))
 
     async def sdk_hidden_context_to_input(self, item: SDKHiddenContextItem) -> InputItems:
-        """Return a note of the engine's own."""
-        return _describe_hidden(item.content)
+        """Return a note of the engine's own; one without content is a mark, and says nothing."""
+        return _describe_hidden(item.content) if item.content else None
 
     # --- whole threads ---------------------------------------------------------------------------
 

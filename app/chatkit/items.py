@@ -9,7 +9,15 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Annotated, Any, Generic, Literal
 
-from pydantic import AfterValidator, AnyUrl, BaseModel, Field, SerializationInfo, model_serializer
+from pydantic import (
+    AfterValidator,
+    AnyUrl,
+    BaseModel,
+    FailFast,
+    Field,
+    SerializationInfo,
+    model_serializer,
+)
 from typing_extensions import TypeVar
 
 from app.chatkit.icons import IconName
@@ -259,8 +267,9 @@ class InferenceOptions(BaseModel):
 class UserMessageInput(BaseModel):
     """A user message as the client sends it; ``attachments`` are ids."""
 
-    content: list[UserMessageContent]
-    attachments: list[str]
+    # One error is enough: collecting those of a million wrong elements takes seconds.
+    content: Annotated[list[UserMessageContent], FailFast()]
+    attachments: Annotated[list[str], FailFast()]
     quoted_text: str | None = None
     inference_options: InferenceOptions
 

@@ -7,6 +7,9 @@ that is slower than the model costs less, and an idle one waits for nothing.
 
 import asyncio
 from collections import deque
+from typing import Any, TypeVar
+
+from pydantic import BaseModel
 
 from app.chatkit.events import (
     AssistantMessageContentPartTextDelta,
@@ -14,6 +17,22 @@ from app.chatkit.events import (
     ThreadStreamEvent,
     WorkflowTaskUpdated,
 )
+
+TModel = TypeVar("TModel", bound=BaseModel)
+
+_DELTA_TYPE = AssistantMessageContentPartTextDelta.model_fields["type"].default
+_UPDATED_TYPE = ThreadItemUpdatedEvent.model_fields["type"].default
+_set_field = object.__setattr__
+
+
+def _build(kind: type[TModel], values: dict[str, Any]) -> TModel:
+    """Return a model of checked ``values``: one is made for every token, and this is the cost."""
+    model = object.__new__(kind)
+    _set_field(model, "__dict__", values)
+    _set_field(model, "__pydantic_fields_set__", set(values))
+    _set_field(model, "__pydantic_extra__", None)
+    _set_field(model, "__pydantic_private__", None)
+    return model
 
 
 class TextRun:
@@ -28,11 +47,15 @@ class TextRun:
 
     def to_event(self) -> ThreadItemUpdatedEvent:
         """Return the deltas as one event."""
-        return ThreadItemUpdatedEvent(
-            item_id=self.item_id,
-            update=AssistantMessageContentPartTextDelta(
-                content_index=self.content_index, delta="".join(self.pieces)
-            ),
+        pieces = self.pieces
+        delta = pieces[0] if len(pieces) == 1 else "".join(pieces)
+        update = _build(
+            AssistantMessageContentPartTextDelta,
+            {"type": _DELTA_TYPE, "content_index": self.content_index, "delta": delta},
+        )
+        return _build(
+            ThreadItemUpdatedEvent,
+            {"type": _UPDATED_TYPE, "item_id": self.item_id, "update": update},
         )
 
 
@@ -96,17 +119,15 @@ class Outbox:
             events.append(event)
         return events
 
-    async def wait(self) -> None:
-        """Return at the next ``put`` or ``wake``; call it only where ``take`` gave None."""
-        waiter = self._waiter = asyncio.get_running_loop().create_future()
-        try:
-            await waiter
-        finally:
-            if self._waiter is waiter:
-                self._waiter = None
+    def next_put(self) -> asyncio.Future[None]:
+        """Return what is done at the next ``put`` or ``wake``; for where ``take`` gave None."""
+        self._waiter = waiter = asyncio.get_running_loop().create_future()
+        return waiter
 
     def wake(self) -> None:
         """Make a waiting reader look again."""
         waiter = self._waiter
-        if waiter is not None and not waiter.done():
-            waiter.set_result(None)
+        if waiter is not None:
+            self._waiter = None
+            if not waiter.done():
+                waiter.set_result(None)

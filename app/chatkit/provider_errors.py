@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 
 import httpx
+import httpx2
 import openai
 from agents.exceptions import (
     MaxTurnsExceeded,
@@ -118,9 +119,14 @@ def classify_provider_error(error: BaseException) -> ProviderErrorKind | None:
             return Kind.TOOL_TIMEOUT
         case ModelRefusalError() | openai.ContentFilterFinishReasonError():
             return Kind.CONTENT_FILTER
-        case ModelTimeoutError() | openai.APITimeoutError() | httpx.TimeoutException():
+        case (
+            ModelTimeoutError()
+            | openai.APITimeoutError()
+            | httpx.TimeoutException()
+            | httpx2.TimeoutException()
+        ):
             return Kind.TIMEOUT
-        case openai.APIConnectionError() | httpx.TransportError():
+        case openai.APIConnectionError() | httpx.TransportError() | httpx2.TransportError():
             return Kind.CONNECTION
         case openai.APIError():
             return _classify_api_error(error)

@@ -6,7 +6,7 @@ are ignored, as the official models do. The one parser of the process is built a
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, TypeAdapter
+from pydantic import BaseModel, FailFast, Field, TypeAdapter
 from typing_extensions import TypeIs
 
 from app.chatkit.actions import Action
@@ -59,7 +59,7 @@ class ThreadAddClientToolOutputParams(BaseModel):
 class StructuredInputAnswerSubmission(BaseModel):
     """A submitted answer to one question."""
 
-    values: list[str] = Field(default_factory=list)
+    values: Annotated[list[str], FailFast()] = Field(default_factory=list)
     skipped: bool = False
 
 
@@ -99,7 +99,7 @@ class ItemFeedbackParams(BaseModel):
     """Thumbs up or down for items."""
 
     thread_id: str
-    item_ids: list[str]
+    item_ids: Annotated[list[str], FailFast()]
     kind: FeedbackKind
 
 

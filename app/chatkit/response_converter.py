@@ -53,6 +53,13 @@ class ResponseStreamConverter:
     def __init__(self, *, partial_images: int | None = None) -> None:
         self.partial_images = partial_images
 
+    def get_notice(self, kind: str) -> str:
+        """Return what the user is told; every unknown ``kind`` is an incomplete answer."""
+        texts = self.notice_texts
+        if kind not in NOTICE_TEXTS:
+            kind = "incomplete"
+        return texts.get(kind) or NOTICE_TEXTS[kind]
+
     async def base64_image_to_url(
         self, image_id: str, base64_image: str, partial_image_index: int | None = None
     ) -> str:

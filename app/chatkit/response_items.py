@@ -97,7 +97,7 @@ class Images:
         item = self._drop(key)
         if item is not None:
             self._outbox.put(ThreadItemRemovedEvent(item_id=item.id))
-        message = self._converter.notice_texts["image_failed"]
+        message = self._converter.get_notice("image_failed")
         self._outbox.put(NoticeEvent(level="warning", message=message))
 
     def _set(self, key: Any, item: GeneratedImageItem) -> None:

@@ -10,11 +10,14 @@ import logging
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
 from contextlib import aclosing
-from typing import Any, Generic
+from typing import Any, Generic, assert_never
 
 from pydantic import BaseModel, ValidationError
-from typing_extensions import TypeVar, assert_never
+from pydantic_core import from_json
+from typing_extensions import TypeVar
 
+from app.chatkit.action_guard import check_action
+from app.chatkit.action_router import ActionRouter
 from app.chatkit.actions import Action
 from app.chatkit.context import RequestContext
 from app.chatkit.errors import InvalidRequestError, UnsupportedError
@@ -28,10 +31,12 @@ from app.chatkit.items import (
     ThreadMetadata,
     UserMessageItem,
     WidgetItem,
+    is_hidden,
     now,
 )
 from app.chatkit.pending import is_blank
-from app.chatkit.pipeline import TurnPipeline, to_thread_response
+from app.chatkit.pipeline import TurnPipeline
+from app.chatkit.recent_threads import load_listed_threads
 from app.chatkit.requests import (
     REQUEST_ADAPTER,
     AttachmentsCreateReq,
@@ -51,8 +56,9 @@ from app.chatkit.requests import (
     TranscriptionResult,
     is_streaming_req,
 )
-from app.chatkit.sse import encode_event
+from app.chatkit.shielding import finish
 from app.chatkit.store import AttachmentStore, Store
+from app.chatkit.thread_watch import to_thread_response
 from app.chatkit.turns import TurnOpener, check_active, load_sender
 from app.chatkit.user_agent import agents_sdk_user_agent_override
 from app.chatkit.widget_diff import diff_widget
@@ -72,6 +78,8 @@ TContext = TypeVar("TContext", default=Any)
 
 DEFAULT_PAGE_SIZE = 20
 MAX_PAGE_SIZE = 100
+MAX_ERROR_TEXT = 500
+"""How much of what a client sent an error message repeats, in characters."""
 STOPPED_NOTE = "The user stopped the previous response. Do not continue it unless asked to."
 INTERRUPTED_NOTE = (
     "The previous response was interrupted before its end; the user saw only what is above."
@@ -112,14 +120,30 @@ def parse_request(body: str | bytes | bytearray) -> ChatKitReq:
     """
     data = body.encode(errors="surrogatepass") if isinstance(body, str) else bytes(body)
     try:
+        if b"NaN" in data or b"Infinity" in data:
+            # The parser below takes these words for numbers, but JSON has no such numbers.
+            from_json(data, allow_inf_nan=False)
         return REQUEST_ADAPTER.validate_json(clean_json(data))
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        path = [str(part) for part in first["loc"]]
-        # The discriminated union puts the request's type in front of the path.
-        field = ".".join(path[1:] if len(path) > 1 and "." in path[0] else path)
-        where = f"{field}: " if field else ""
-        raise InvalidRequestError(f"{where}{first['msg']}", field=field or None) from None
+        raise _describe_invalid(error) from None
+    except ValueError as error:
+        raise InvalidRequestError(f"Invalid JSON: {error}") from None
+
+
+def _describe_invalid(error: ValidationError) -> InvalidRequestError:
+    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    path = [str(part) for part in first["loc"]]
+    # The discriminated union puts the request's type in front of the path.
+    path = path[1:] if len(path) > 1 and "." in path[0] else path
+    if first["type"].startswith("union_tag"):
+        path.append("type")
+    field = _shorten(".".join(path))
+    message = _shorten(first["msg"])
+    return InvalidRequestError(f"{field}: {message}" if field else message, field=field or None)
+
+
+def _shorten(text: str) -> str:
+    return text if len(text) <= MAX_ERROR_TEXT else f"{text[:MAX_ERROR_TEXT]}…"
 
 
 def clamp_limit(limit: int | None) -> int:
@@ -131,6 +155,9 @@ def clamp_limit(limit: int | None) -> int:
 
 class ChatKitServer(ABC, Generic[TContext]):
     """Answers ChatKit requests from a store and from what a subclass implements."""
+
+    actions: ActionRouter[TContext] | None = None
+    """Handlers of actions. Without it, ``action`` and ``sync_action`` are for the subclass."""
 
     def __init__(
         self,
@@ -162,8 +189,13 @@ class ChatKitServer(ABC, Generic[TContext]):
         sender: WidgetItem | None,
         context: TContext,
     ) -> AsyncIterator[ThreadStreamEvent]:
-        """Yield the events that answer an action of a widget, or of the page (no ``sender``)."""
-        raise UnsupportedError(f"{type(self).__name__} does not implement action()")
+        """Yield the events that answer an action of a widget, or of the page (no ``sender``).
+
+        By default ``actions`` has the handler. What comes here has passed ``check_action``.
+        """
+        if self.actions is None:
+            raise UnsupportedError("This server does not offer actions")
+        return self.actions.stream(self, thread, action, sender, context)
 
     async def sync_action(
         self,
@@ -172,8 +204,20 @@ class ChatKitServer(ABC, Generic[TContext]):
         sender: WidgetItem | None,
         context: TContext,
     ) -> SyncCustomActionResponse:
-        """Answer an action that was declared with ``streaming: false``."""
-        raise UnsupportedError(f"{type(self).__name__} does not implement sync_action()")
+        """Answer an action that was declared with ``streaming: false``; see ``action``."""
+        if self.actions is None:
+            raise UnsupportedError("This server does not offer synchronous actions")
+        return await self.actions.answer(self, thread, action, sender, context)
+
+    def check_action(
+        self, action: Action[str, Any], sender: WidgetItem | None, *, streaming: bool
+    ) -> None:
+        """Raise ``UnprocessableError`` for an action that nobody offered to the client.
+
+        A widget's action must be in the stored widget as it was sent; an action of the page itself
+        must be declared for that, if there is a router. Override it to allow more.
+        """
+        check_action(action, sender, self.actions, streaming=streaming)
 
     async def add_feedback(
         self, thread_id: str, item_ids: list[str], feedback: FeedbackKind, context: TContext
@@ -183,7 +227,7 @@ class ChatKitServer(ABC, Generic[TContext]):
 
     async def transcribe(self, audio_input: AudioInput, context: TContext) -> TranscriptionResult:
         """Turn speech into text for the composer."""
-        raise UnsupportedError(f"{type(self).__name__} does not implement transcribe()")
+        raise UnsupportedError("This server does not offer dictation")
 
     def get_stream_options(self, thread: ThreadMetadata, context: TContext) -> StreamOptions:
         """Return what the client may do with the stream; by default it may be stopped."""
@@ -196,25 +240,33 @@ class ChatKitServer(ABC, Generic[TContext]):
 
         ``pending_items`` are as the client last saw them; widgets and workflows are not kept.
         """
-        for item in pending_items:
-            if isinstance(item, AssistantMessageItem) and not is_blank(item):
-                await self.store.add_thread_item(thread.id, item, context)
-        interrupted = isinstance(context, RequestContext) and context.interrupted
-        note = SDKHiddenContextItem(
-            id=self.store.generate_item_id("sdk_hidden_context", thread, context),
-            thread_id=thread.id,
-            created_at=now(),
-            content=INTERRUPTED_NOTE if interrupted else STOPPED_NOTE,
-        )
-        await self.store.add_thread_item(thread.id, note, context)
+        try:
+            for item in pending_items:
+                if isinstance(item, AssistantMessageItem) and not is_blank(item):
+                    await self.store.add_thread_item(thread.id, item, context)
+        finally:
+            interrupted = isinstance(context, RequestContext) and context.interrupted
+            note = SDKHiddenContextItem(
+                id=self.store.generate_item_id("sdk_hidden_context", thread, context),
+                thread_id=thread.id,
+                created_at=now(),
+                content=INTERRUPTED_NOTE if interrupted else STOPPED_NOTE,
+            )
+            await self.store.add_thread_item(thread.id, note, context)
 
     # --- one request -----------------------------------------------------------------------------
 
     async def process(
         self, request: str | bytes | bytearray, context: TContext
     ) -> StreamingResult | NonStreamingResult:
-        """Parse a request body and answer it; see ``handle`` for what is raised."""
-        return await self.handle(parse_request(request), context)
+        """Parse a request body and answer it; see ``handle`` for what is raised.
+
+        Its ``metadata`` is put on a ``RequestContext``.
+        """
+        parsed = parse_request(request)
+        if isinstance(context, RequestContext):
+            context.metadata = parsed.metadata
+        return await self.handle(parsed, context)
 
     async def handle(
         self, request: ChatKitReq, context: TContext
@@ -240,14 +292,12 @@ class ChatKitServer(ABC, Generic[TContext]):
         context: TContext,
         pipelines: list[TurnPipeline[Any]],
     ) -> AsyncGenerator[bytes, None]:
-        turn = await TurnOpener(self, context).open(request)
-        pipeline = TurnPipeline(self, turn.thread, context)
+        turn = await finish(TurnOpener(self, context).open(request))
+        pipeline = TurnPipeline(self, turn, context)
         pipelines.append(pipeline)
-        for event in turn.opening:
-            yield encode_event(event)
-        async with aclosing(pipeline.run(turn.respond)) as events:
-            async for event in events:
-                yield encode_event(event)
+        async with aclosing(pipeline.run()) as frames:
+            async for frame in frames:
+                yield frame
 
     async def _answer(self, request: NonStreamingReq, context: TContext) -> bytes:
         match request:
@@ -293,9 +343,7 @@ class ChatKitServer(ABC, Generic[TContext]):
 
     async def _list_threads(self, request: ThreadsListReq, context: TContext) -> bytes:
         params = request.params
-        page = await self.store.load_threads(
-            clamp_limit(params.limit), params.after, params.order, context
-        )
+        page = await load_listed_threads(self.store, params, clamp_limit(params.limit), context)
         threads = [to_thread_response(each) for each in page.data]
         return dump_wire(Page(data=threads, has_more=page.has_more, after=page.after))
 
@@ -321,7 +369,11 @@ class ChatKitServer(ABC, Generic[TContext]):
         thread = await self.store.load_thread(params.thread_id, context)
         check_active(thread)
         sender = await load_sender(self.store, thread, params.item_id, context)
-        return dump_wire(await self.sync_action(thread, params.action, sender, context))
+        self.check_action(params.action, sender, streaming=False)
+        response = await self.sync_action(thread, params.action, sender, context)
+        if response.updated_item is not None and is_hidden(response.updated_item):
+            response = SyncCustomActionResponse()
+        return dump_wire(response)
 
     def _require_attachment_store(self) -> AttachmentStore[TContext]:
         if self.attachment_store is None:

@@ -5,28 +5,33 @@ official ``Store`` fits. The methods below them have defaults made of the abstra
 overrides them to do a step atomically, in one statement.
 """
 
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Sequence
 from typing import Any, Generic
 
 from typing_extensions import TypeVar
 
-from app.chatkit.errors import NotFoundError
+from app.chatkit.errors import NotFoundError, UnsupportedError
 from app.chatkit.ids import StoreItemType, default_generate_id
 from app.chatkit.items import (
     Attachment,
     FeedbackKind,
     Page,
+    SDKHiddenContextItem,
     ThreadItem,
     ThreadMetadata,
     UserMessageItem,
     is_hidden,
+    now,
 )
 from app.chatkit.requests import AttachmentCreateParams
 from app.chatkit.wire import dump_page
 
 TContext = TypeVar("TContext", default=Any)
 
+MARK_PREFIX = "once_"
+"""How the ids of marks begin (see ``Store.mark_once``)."""
 SCAN_PAGE_SIZE = 100
 """Items per read where the defaults walk through a thread."""
 
@@ -50,7 +55,7 @@ class AttachmentStore(ABC, Generic[TContext]):
         self, input: AttachmentCreateParams, context: TContext
     ) -> Attachment:
         """Return a new attachment for a two-phase upload; the engine saves it."""
-        raise NotImplementedError(f"{type(self).__name__} does not offer two-phase uploads")
+        raise UnsupportedError(f"{type(self).__name__} does not offer two-phase uploads")
 
     def generate_attachment_id(self, mime_type: str, context: TContext) -> str:
         """Return a new attachment id."""
@@ -145,16 +150,22 @@ class Store(ABC, Generic[TContext]):
         if new_thread:
             metadata = ThreadMetadata.model_validate(thread.model_dump(exclude={"items"}))
             await self.save_thread(metadata, context)
-        for attachment in attachments:
-            await self.save_attachment(attachment, context)
-        await self.add_thread_item(thread.id, item, context)
+        try:
+            for attachment in attachments:
+                await self.save_attachment(attachment, context)
+            await self.add_thread_item(thread.id, item, context)
+        except Exception:
+            if new_thread:
+                await self.delete_thread(thread.id, context)
+            raise
 
     async def save_thread_changes(
         self, thread: ThreadMetadata, changed: frozenset[str], context: TContext
     ) -> None:
         """Save the fields of ``thread`` named in ``changed``, and leave the others alone."""
-        metadata = ThreadMetadata.model_validate(thread.model_dump(exclude={"items"}))
-        await self.save_thread(metadata, context)
+        stored = await self.load_thread(thread.id, context)
+        changes = {name: getattr(thread, name) for name in changed}
+        await self.save_thread(stored.model_copy(update=changes), context)
 
     async def load_attachments(
         self, attachment_ids: Sequence[str], context: TContext
@@ -163,12 +174,13 @@ class Store(ABC, Generic[TContext]):
         return [await self.load_attachment(each, context) for each in attachment_ids]
 
     async def delete_items_after(self, thread_id: str, item_id: str, context: TContext) -> None:
-        """Delete every item that is newer than ``item_id``."""
+        """Delete every item that is newer than ``item_id``, but for marks."""
         newer: list[str] = []
         async for item in self.scan_items(thread_id, context):
             if item.id == item_id:
                 break
-            newer.append(item.id)
+            if not item.id.startswith(MARK_PREFIX):
+                newer.append(item.id)
         else:
             raise NotFoundError(f"Item {item_id} not found")
         for each in newer:
@@ -178,6 +190,24 @@ class Store(ABC, Generic[TContext]):
         self, thread_id: str, item_ids: Sequence[str], kind: FeedbackKind, context: TContext
     ) -> None:
         """Keep a thumb up or down for items; a store that does not care need not override it."""
+
+    async def mark_once(self, thread_id: str, key: str, context: TContext) -> bool:
+        """Leave a mark in the thread; return False where it was there already.
+
+        It is a hidden item without content, which neither a client nor a model ever sees. This
+        default is atomic only where the store does not wait between its two steps.
+        """
+        mark = create_mark(thread_id, key)
+        try:
+            await self.load_item(thread_id, mark.id, context)
+        except NotFoundError:
+            await self.add_thread_item(thread_id, mark, context)
+            return True
+        return False
+
+    async def remove_mark(self, thread_id: str, key: str, context: TContext) -> None:
+        """Take a mark back."""
+        await self.delete_thread_item(thread_id, create_mark(thread_id, key).id, context)
 
     async def load_items_json(
         self, thread_id: str, after: str | None, limit: int, order: str, context: TContext
@@ -210,3 +240,11 @@ class Store(ABC, Generic[TContext]):
             if not page.has_more or not page.data:
                 return
             after = page.data[-1].id
+
+
+def create_mark(thread_id: str, key: str) -> SDKHiddenContextItem:
+    """Return the item that is the mark ``key`` of a thread."""
+    digest = hashlib.sha256(key.encode(errors="surrogatepass")).hexdigest()
+    return SDKHiddenContextItem(
+        id=MARK_PREFIX + digest, thread_id=thread_id, created_at=now(), content=""
+    )

@@ -5,12 +5,10 @@ refused request leaves nothing behind; and nothing is yielded before the writes,
 is still an HTTP error.
 """
 
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
-from typing import Any, Generic, Protocol
+from collections.abc import AsyncIterator
+from typing import Any, Generic, Protocol, assert_never
 
-from pydantic import BaseModel
-from typing_extensions import TypeVar, assert_never
+from typing_extensions import TypeVar
 
 from app.chatkit.actions import Action
 from app.chatkit.errors import InvalidRequestError, ThreadConflictError, UnprocessableError
@@ -36,7 +34,7 @@ from app.chatkit.items import (
     is_hidden,
     now,
 )
-from app.chatkit.pipeline import to_thread_response
+from app.chatkit.pipeline import Turn
 from app.chatkit.requests import (
     StreamingReq,
     StructuredInputSubmission,
@@ -48,6 +46,7 @@ from app.chatkit.requests import (
     ThreadsRetryAfterItemReq,
 )
 from app.chatkit.store import Store
+from app.chatkit.thread_watch import to_thread_response
 
 TContext = TypeVar("TContext", default=Any)
 
@@ -79,14 +78,11 @@ class TurnHandlers(Protocol[TContext]):
         """Yield the events of an action."""
         ...
 
-
-@dataclass(slots=True)
-class Turn:
-    """A checked and opened turn: its thread, its first events, and the handler for the rest."""
-
-    thread: ThreadMetadata
-    respond: Callable[[], AsyncIterator[ThreadStreamEvent]]
-    opening: list[BaseModel] = field(default_factory=list[BaseModel])
+    def check_action(
+        self, action: Action[str, Any], sender: WidgetItem | None, *, streaming: bool
+    ) -> None:
+        """Raise ``UnprocessableError`` for an action that nobody offered."""
+        ...
 
 
 class TurnOpener(Generic[TContext]):
@@ -150,7 +146,7 @@ class TurnOpener(Generic[TContext]):
         return Turn(
             thread,
             lambda: self._server.respond(thread, item, self._context),
-            [ThreadItemDoneEvent(item=item)],
+            opening=[ThreadItemDoneEvent(item=item)],
         )
 
     async def _load_attachments(
@@ -191,13 +187,12 @@ class TurnOpener(Generic[TContext]):
         if not isinstance(item, StructuredInputItem):
             raise UnprocessableError(f"Item {params.item_id} is no structured input")
         answered = answer_structured_input(item, params.input)
-
-        async def respond() -> AsyncIterator[ThreadStreamEvent]:
-            yield ThreadItemReplacedEvent(item=answered)
-            async for event in self._server.respond(thread, None, self._context):
-                yield event
-
-        return Turn(thread, respond)
+        await self._store.save_item(thread.id, answered, self._context)
+        return Turn(
+            thread,
+            lambda: self._server.respond(thread, None, self._context),
+            first=[ThreadItemReplacedEvent(item=answered)],
+        )
 
     async def _retry_after_item(self, request: ThreadsRetryAfterItemReq) -> Turn:
         params = request.params
@@ -212,9 +207,13 @@ class TurnOpener(Generic[TContext]):
         params = request.params
         thread = await self._begin(params.thread_id)
         sender = await load_sender(self._store, thread, params.item_id, self._context)
-        return Turn(
-            thread, lambda: self._server.action(thread, params.action, sender, self._context)
-        )
+
+        def act() -> AsyncIterator[ThreadStreamEvent]:
+            # Within the stream, so that a refusal is an event which the client shows.
+            self._server.check_action(params.action, sender, streaming=True)
+            return self._server.action(thread, params.action, sender, self._context)
+
+        return Turn(thread, act)
 
     async def _begin(self, thread_id: str) -> ThreadMetadata:
         thread = await self._store.begin_turn(thread_id, self._context)

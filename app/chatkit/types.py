@@ -118,7 +118,6 @@ from app.chatkit.requests import (
     ThreadGetByIdParams,
     ThreadListParams,
     ThreadRetryAfterItemParams,
-    ThreadUpdateParams,
     ThreadsAddClientToolOutputReq,
     ThreadsAddStructuredInputReq,
     ThreadsAddUserMessageReq,
@@ -130,6 +129,7 @@ from app.chatkit.requests import (
     ThreadsRetryAfterItemReq,
     ThreadsSyncCustomActionReq,
     ThreadsUpdateReq,
+    ThreadUpdateParams,
     TranscriptionResult,
     is_streaming_req,
 )

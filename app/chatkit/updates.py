@@ -9,7 +9,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, cast
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 from pydantic_core import from_json
 
 from app.chatkit.events import (
@@ -52,7 +52,8 @@ def apply_update(item: ThreadItem, update: ThreadItemUpdate) -> None:
         case WorkflowItem():
             _update_workflow(item, update)
         case WidgetItem():
-            _update_widget(item, update)
+            with suppress(ValueError):  # a component that cannot be where it was put
+                _update_widget(item, update)
         case GeneratedImageItem():
             if isinstance(update, GeneratedImageUpdated):
                 item.image = update.image
@@ -67,7 +68,9 @@ def _update_message(item: AssistantMessageItem, update: ThreadItemUpdate) -> Non
         | AssistantMessageContentPartTextDelta
         | AssistantMessageContentPartAnnotationAdded
         | AssistantMessageContentPartDone,
-    ) or not 0 <= update.content_index < MAX_PARTS:
+    ):
+        return
+    if not 0 <= update.content_index < MAX_PARTS:
         return
     # Updates may name a part that was never announced: fill up to it.
     while len(item.content) <= update.content_index:
@@ -119,8 +122,7 @@ def _append(node: dict[str, Any], *, update: WidgetStreamingTextValueDelta) -> d
 
 def _change_component(item: WidgetItem, component_id: str, change: Change) -> None:
     tree = from_json(dump_wire(item.widget))
-    with suppress(ValidationError):  # a component that cannot be where it was put
-        item.widget = _WIDGET_ROOT.validate_python(_replace(tree, component_id, change))
+    item.widget = _WIDGET_ROOT.validate_python(_replace(tree, component_id, change))
 
 
 def _replace(node: Any, component_id: str, change: Change) -> Any:

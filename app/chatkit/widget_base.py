@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pydantic import Field, SerializationInfo, model_serializer
+from pydantic import Field, model_serializer
 
 from app.chatkit.closed_model import ClosedModel
 
@@ -23,12 +23,8 @@ class SparseModel(ClosedModel):
 
     # Without a return annotation, since that would replace the model's own JSON schema.
     @model_serializer(mode="plain")
-    def _serialize(self, info: SerializationInfo):
-        props = self.wire_props()
-        if info.exclude_unset:
-            props = {name: props[name] for name in props if name in self.model_fields_set}
-            props["type"] = self.type
-        return props
+    def _serialize(self):
+        return self.wire_props()
 
 
 class WidgetComponentBase(SparseModel):

@@ -66,7 +66,7 @@ class _Comparison:
     def _updates_inside(self, before: Props, after: Props) -> list[WidgetUpdate] | None:
         delta = self._text_delta(before, after)
         apart = {"children", "value", "streaming"} if delta else {"children"}
-        if not _same(_without(before, apart), _without(after, apart)):
+        if not is_same(_without(before, apart), _without(after, apart)):
             return None
         updates = self._updates_below(before.get("children"), after.get("children"))
         return updates if updates is None or delta is None else [delta, *updates]
@@ -78,7 +78,7 @@ class _Comparison:
         olds, news = _as_list(before), _as_list(after)
         if olds is not None and news is not None:
             return self._updates_in_list(olds, news)
-        return [] if _same(before, after) else None
+        return [] if is_same(before, after) else None
 
     def _updates_in_list(
         self, before: list[object], after: list[object]
@@ -105,8 +105,7 @@ class _Comparison:
             after["type"] not in ("Text", "Markdown")
             or (old == new and was == now)
             or not (isinstance(old, str) and isinstance(new, str) and new.startswith(old))
-            or not _same(False if was and not now else was, now)
-            or component_id != before.get("id")
+            or not is_same(False if was and not now else was, now)
             or component_id not in self._addressable
         ):
             return None
@@ -140,7 +139,7 @@ def _without(props: Props, names: set[str]) -> Props:
     return {name: value for name, value in props.items() if name not in names}
 
 
-def _same(before: object, after: object) -> bool:
+def is_same(before: object, after: object) -> bool:
     """Whether two values look the same on the wire, whatever classes hold them."""
     if before is after:
         return True
@@ -150,8 +149,8 @@ def _same(before: object, after: object) -> bool:
         after = to_jsonable_python(after)
     if isinstance(before, dict) and isinstance(after, dict):
         olds, news = cast(Props, before), cast(Props, after)
-        return olds.keys() == news.keys() and all(_same(olds[name], news[name]) for name in olds)
+        return olds.keys() == news.keys() and all(is_same(olds[name], news[name]) for name in olds)
     if isinstance(before, list) and isinstance(after, list):
         items, others = cast(list[object], before), cast(list[object], after)
-        return len(items) == len(others) and all(map(_same, items, others))
+        return len(items) == len(others) and all(map(is_same, items, others))
     return before == after and isinstance(before, bool) == isinstance(after, bool)

@@ -3,7 +3,8 @@
 # pyright: reportIncompatibleVariableOverride=false
 # Reason: see widget_content.py.
 
-from typing import Annotated, Any, Literal, cast, get_args
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast, get_args
 
 from pydantic import (
     BaseModel,
@@ -60,10 +61,12 @@ from app.chatkit.widget_values import (
 )
 
 
-def _validate_open_child(value: object) -> WidgetComponentBase:
+def _validate_open_child(value: object) -> Any:
     """A child of a dynamic component: data becomes dynamic too, instances stay what they are."""
     if isinstance(value, WidgetComponentBase):
         return value
+    if isinstance(value, list):
+        return _OPEN_CHILDREN.validate_python(value)
     return DynamicWidgetComponent.model_validate(value)
 
 
@@ -76,6 +79,18 @@ def _validate_open_children(value: object, _handler: ValidatorFunctionWrapHandle
     if isinstance(value, WidgetComponentBase | dict):
         return _validate_open_child(cast(object, value))
     return _OPEN_CHILDREN.validate_python(value)
+
+
+def _validate_nestable(value: object, handler: ValidatorFunctionWrapHandler) -> Any:
+    """An element of a list of children: a child, or a list that holds more of them."""
+    if not isinstance(value, list):
+        return handler(value)
+    each = PlainValidator(partial(_validate_nestable, handler=handler))
+    return TypeAdapter(list[Annotated[Any, each]]).validate_python(value)
+
+
+# As templates nest them, where one loop is inside another. The JSON schema stays the official one.
+_NESTABLE = WrapValidator(_validate_nestable)
 
 
 class DynamicWidgetComponent(WidgetComponentBase):
@@ -103,7 +118,7 @@ class ListViewItem(WidgetComponentBase):
     """One row of a `ListView`; `onClickAction` makes the whole row a button."""
 
     type: Literal["ListViewItem"] = Field(default="ListViewItem", frozen=True)
-    children: list["_Child"]
+    children: list["_ListedChild"]
     onClickAction: ActionConfig | None = None
     gap: int | str | None = None
     align: Alignment | None = None
@@ -113,7 +128,7 @@ class ListView(WidgetComponentBase):
     """A root that lists rows; those after `limit` hide behind a "show more" control."""
 
     type: Literal["ListView"] = Field(default="ListView", frozen=True)
-    children: list[ListViewItem]
+    children: list[Annotated[ListViewItem, _NESTABLE]]
     limit: int | Literal["auto"] | None = None
     status: WidgetStatus | None = None
     theme: Theme | None = None
@@ -127,7 +142,7 @@ class Card(WidgetComponentBase):
 
     type: Literal["Card"] = Field(default="Card", frozen=True)
     asForm: bool | None = None
-    children: list["_Child"]
+    children: list["_ListedChild"]
     background: Color | None = None
     size: Literal["sm", "md", "lg", "full"] | None = None
     padding: Number | str | Spacing | None = None
@@ -141,7 +156,7 @@ class Card(WidgetComponentBase):
 class BoxBase(BaseModel):
     """The props that all flex containers share."""
 
-    children: list["_Child"] | None = None
+    children: list["_ListedChild"] | None = None
     align: Alignment | None = None
     justify: Justification | None = None
     wrap: Literal["nowrap", "wrap", "wrap-reverse"] | None = None
@@ -202,7 +217,7 @@ class TableCell(WidgetComponentBase):
     """A cell of a `TableRow`, over `colSpan` columns and `rowSpan` rows."""
 
     type: Literal["Table.Cell"] = Field(default="Table.Cell", frozen=True)
-    children: list["_Child"] | None = None
+    children: list["_ListedChild"] | None = None
     width: Number | str | None = None
     padding: Spacing | None = None
     colSpan: int | None = None
@@ -216,7 +231,7 @@ class TableRow(WidgetComponentBase):
     """A row of a `Table`; `header` sets it off as the head."""
 
     type: Literal["Table.Row"] = Field(default="Table.Row", frozen=True)
-    children: list[TableCell] | None = None
+    children: list[Annotated[TableCell, _NESTABLE]] | None = None
     header: bool | None = None
 
 
@@ -224,7 +239,7 @@ class Table(WidgetComponentBase):
     """Rows of cells."""
 
     type: Literal["Table"] = Field(default="Table", frozen=True)
-    children: list[TableRow] | None = None
+    children: list[Annotated[TableRow, _NESTABLE]] | None = None
 
 
 class BasicRoot(DynamicWidgetComponent):
@@ -292,6 +307,12 @@ def _validate_child(value: object, _handler: ValidatorFunctionWrapHandler) -> An
     return _component(value)
 
 
+def _validate_listed_child(value: object, handler: ValidatorFunctionWrapHandler) -> Any:
+    if isinstance(value, list):
+        return _LISTED_CHILDREN.validate_python(value)
+    return _validate_child(value, handler)
+
+
 def _load_component(value: object, _handler: ValidatorFunctionWrapHandler) -> Any:
     if isinstance(value, dict):
         data = cast(dict[str, Any], value)
@@ -319,6 +340,13 @@ def _component(value: object) -> WidgetComponentBase:
 
 # Inside typed components: a child that is wrong fails there, whether built or given as data.
 _Child = Annotated[StrictWidgetComponent | DynamicWidgetComponent, WrapValidator(_validate_child)]
+if TYPE_CHECKING:
+    _ListedChild = StrictWidgetComponent | DynamicWidgetComponent | list[Any]
+else:
+    _ListedChild = Annotated[
+        StrictWidgetComponent | DynamicWidgetComponent, WrapValidator(_validate_listed_child)
+    ]
+_LISTED_CHILDREN: TypeAdapter[Any] = TypeAdapter(list[_ListedChild])
 
 # As a value of its own (in an item, an event, the store): data is never lost. The dumps skip the
 # unions, since every component knows how to serialise itself.

@@ -18,6 +18,7 @@ from app.chatkit.widget_diff import diff_widget
 from app.chatkit.widgets import Markdown, Text, WidgetRoot
 
 TText = TypeVar("TText", bound=Markdown | Text)
+TValue = TypeVar("TValue")
 
 
 async def stream_widget(
@@ -36,7 +37,7 @@ async def stream_widget(
         yield ThreadItemDoneEvent(item=_create_item(thread, widget, copy_text, generate_id))
         return
     item: WidgetItem | None = None
-    async with aclosing(_read(widget)) as states:
+    async with aclosing(read(widget)) as states:
         async for state in states:
             if item is None:
                 item = _create_item(thread, state, copy_text, generate_id)
@@ -65,13 +66,13 @@ async def accumulate_text(
     yield base_widget.model_copy(update={"value": text, "streaming": False})
 
 
-async def _read(states: AsyncIterator[WidgetRoot]) -> AsyncGenerator[WidgetRoot, None]:
+async def read(values: AsyncIterator[TValue]) -> AsyncGenerator[TValue, None]:
     """Yield from an iterator, and close it if it can be closed."""
     try:
-        async for state in states:
-            yield state
+        async for each in values:
+            yield each
     finally:
-        close = getattr(states, "aclose", None)
+        close = getattr(values, "aclose", None)
         if close is not None:
             await close()
 

@@ -1,4 +1,12 @@
-"""The widget vocabulary under the official import path."""
+"""The widget vocabulary under the official import path.
+
+Built in code, a typed component refuses a wrong value and an unknown keyword, with its path; a
+child that is given to it as a dict is checked the same way. Given as data to a `WidgetRoot` or
+`WidgetComponent` (a stored item, an event), a widget loads as typed classes if these write it
+back exactly as it came, and otherwise, as a whole, as dynamic ones, which keep everything. So what
+was typed stays typed, nothing is ever lost, and only an unknown root is refused. A template always
+builds dynamic components.
+"""
 
 from app.chatkit.actions import ActionConfig
 from app.chatkit.icons import IconName

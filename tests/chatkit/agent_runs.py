@@ -87,6 +87,15 @@ async def collect(
         events.append(event)
 
 
+async def run_fake(
+    steps: Sequence[Any], context: AgentContext[Any] | None = None
+) -> list[ThreadStreamEvent]:
+    """Return the thread events of Responses events that no SDK has looked at."""
+    events: list[ThreadStreamEvent] = []
+    await collect(events, context or await create_context(), FakeRun(steps))
+    return events
+
+
 def shape(events: Sequence[ThreadStreamEvent]) -> list[str]:
     """Return the events in short: ``added message``, ``update text_delta``, ``notice`` …"""
     return [_describe(event) for event in events]
@@ -140,7 +149,7 @@ class FakeRun:
 
     async def stream_events(self) -> Any:
         for event in self._events:
-            if isinstance(event, Exception):
+            if isinstance(event, BaseException):
                 raise event
             yield (
                 event

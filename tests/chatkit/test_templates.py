@@ -1,5 +1,6 @@
 import json
 import os
+import socket
 import warnings
 from datetime import UTC, datetime
 from pathlib import Path
@@ -248,8 +249,14 @@ def test_error_is_a_value_error_when_a_version_is_unknown() -> None:
         WidgetTemplate({"version": "0.9", "name": "x", "template": "{}"})
 
 
-def test_schema_is_not_fetched_when_it_refers_to_the_network() -> None:
+def test_schema_is_not_fetched_when_it_refers_to_the_network(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[object] = []
+    monkeypatch.setattr(socket, "getaddrinfo", lambda host, *_, **__: asked.append(host))
     template = template_of('{"type": "Card"}', jsonSchema={"$ref": "https://example.com/schema"})
 
     with pytest.raises(Exception, match="Unresolvable"):
         template.build({})
+
+    assert asked == []

@@ -207,9 +207,7 @@ def test_delta_is_sent_when_the_single_child_is_of_a_dynamic_component() -> None
 
 def test_delta_is_sent_when_children_are_nested_lists() -> None:
     def state(value: str) -> BasicRoot:
-        # No constructor takes nested lists; a client that renders arrays does.
-        text = Text(id="t", value=value)
-        return BasicRoot.model_construct(type="Basic", children=cast(Any, [[[text]]]))
+        return BasicRoot(children=cast(Any, [[[Text(id="t", value=value)]]]))
 
     assert diff_widget(state("a"), state("ab")) == [delta("t", "b", done=True)]
 

@@ -151,6 +151,50 @@ def test_children_are_accepted_when_they_are_a_tuple_or_a_generator() -> None:
     assert Col(children=cast(Any, (each for each in texts))).children == texts
 
 
+def test_children_stay_as_they_are_when_they_are_lists_of_lists() -> None:
+    card = Card(
+        children=[
+            Text(value="a"),
+            [Text(value="b"), [Row(children=[[Badge(label="c")]])], []],
+            Table(children=cast(Any, [[TableRow(children=cast(Any, [[TableCell()]]))]])),
+        ]
+    )
+    rows = ListView(children=cast(Any, [[ListViewItem(children=[])]]))
+    basic = BasicRoot(children=cast(Any, [[card], [{"type": "Gauge", "children": [[rows]]}]]))
+
+    assert card.model_dump()["children"][1] == [
+        {"type": "Text", "value": "b"},
+        [{"type": "Row", "children": [[{"type": "Badge", "label": "c"}]]}],
+        [],
+    ]
+    for widget in (card, rows, basic):
+        loaded = reload(widget)
+        assert type(loaded) is type(widget)
+        assert loaded.model_dump() == widget.model_dump()
+    assert reload(card) == card
+
+
+@pytest.mark.parametrize(
+    ("child", "loc"),
+    [
+        ([Text(value="a"), [{"type": "Text"}]], ("children", 0, 1, 0, "value")),
+        ([[Card(children=[])]], ("children", 0, 0, 0)),
+        ([7], ("children", 0, 0)),
+    ],
+    ids=["wrong", "root", "number"],
+)
+def test_path_is_named_when_a_child_in_a_list_of_lists_is_wrong(child: Any, loc: Any) -> None:
+    with pytest.raises(ValidationError) as caught:
+        Card(children=[child])
+
+    assert errors_of(caught) == [loc]
+
+
+def test_list_is_refused_when_there_is_room_for_one_child() -> None:
+    with pytest.raises(ValidationError, match="not a root"):
+        Transition(children=cast(Any, [Text(value="a")]))
+
+
 def test_numbers_stay_as_they_are_when_they_are_whole() -> None:
     box = Box(padding=16, width=1.5, margin={"top": 2}, height="50%")
 

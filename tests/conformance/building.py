@@ -49,3 +49,42 @@ def text_delta(kit: Kit, item_id: str, delta: str) -> Any:
 
 def card(kit: Kit, *children: Any, **props: Any) -> Any:
     return kit.widgets.Card(children=list(children), **props)
+
+
+def every_kind_of_item(kit: Kit, thread: Any) -> list[Any]:
+    """Return one item of every kind, but for the user's message."""
+    types = kit.types
+    task = types.CustomTask(title="Step", icon="check", content="Done", status_indicator="complete")
+    question = types.StructuredInputFreeform(id="q", question="Why?", description="Tell")
+    search = types.SearchTask(
+        title="Search",
+        queries=["a"],
+        sources=[types.URLSource(url="https://example.com", title="Example", attribution="x")],
+    )
+    files = types.FileTask(sources=[types.FileSource(filename="a.txt", title="A")])
+    workflow = types.Workflow(
+        type="custom",
+        tasks=[search, files, types.ImageTask(title="Image")],
+        summary=types.CustomSummary(title="Worked", icon="star"),
+        expanded=True,
+    )
+    return [
+        message(kit, thread, "item_message", "One", "Two"),
+        item(kit, "TaskItem", thread, "item_task", task=task),
+        item(kit, "WorkflowItem", thread, "item_workflow", workflow=workflow),
+        item(kit, "GeneratedImageItem", thread, "item_image"),
+        item(kit, "StructuredInputItem", thread, "item_question", inputs=[question]),
+        item(kit, "WidgetItem", thread, "item_widget", widget=card(kit), copy_text="Copy"),
+        item(kit, "HiddenContextItem", thread, "item_hidden", content={"note": [None, 1]}),
+        item(kit, "SDKHiddenContextItem", thread, "item_sdk_hidden", content="Note"),
+        item(
+            kit,
+            "ClientToolCallItem",
+            thread,
+            "item_call",
+            call_id="call_1",
+            name="open",
+            arguments={"a": None, "b": [1, None]},
+        ),
+        item(kit, "EndOfTurnItem", thread, "item_end"),
+    ]

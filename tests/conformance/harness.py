@@ -53,16 +53,23 @@ def _create_kit(module: Callable[[str], ModuleType]) -> Kit:
 OFFICIAL, OURS = _create_kit(official), _create_kit(ours)
 
 
+async def settle() -> None:
+    """Let every other task run until it has to wait for something."""
+    for _ in range(MANY_STEPS):
+        await asyncio.sleep(0)
+
+
 class Gate:
     """A place in an answer that never goes on: whoever waits there has to be cancelled."""
 
     def __init__(self) -> None:
         self.reached = asyncio.Event()
+        self._never = asyncio.Event()  # held here, or else the tasks that wait could vanish
 
     async def hold(self) -> None:
         """Say that the place is reached, and stay."""
         self.reached.set()
-        await asyncio.Event().wait()
+        await self._never.wait()
 
 
 @dataclass
@@ -100,28 +107,25 @@ class Talk:
         assert self._server is None
         self.overrides |= {name: staticmethod(method) for name, method in methods.items()}
 
-    def answer_by_model(self, *turns: list[Step], **options: Any) -> None:
-        """Let a scripted model answer; see ``run_model``. It speaks its turns one after another."""
-        model = ScriptedModel(list(turns), paced=True)
+    def answer_by_model(self, *turns: list[Step], rest: bool = True, **options: Any) -> None:
+        """Let a scripted model speak its turns one after another; see ``run_model``.
+
+        It rests behind every event, until the reader has it; without that, what the reader sees
+        of an object that goes on changing is a matter of luck with the official package.
+        """
+        steps = [[each for step in turn for each in (step, settle)] for turn in turns]
+        model = ScriptedModel(steps if rest else list(turns))
         self.answer(lambda *args: run_model(self, model, *args, **options))
 
     # --- requests --------------------------------------------------------------------------------
 
     async def say(self, text: str = "Hello", **fields: Any) -> list[Json]:
         """Send a message, the first one to a new thread."""
-        message = {
-            "content": [{"type": "input_text", "text": text}],
-            "attachments": [],
-            "inference_options": {},
-            **fields,
-        }
+        message = user_input(text, **fields)
         if self.thread_id:
             params = {"thread_id": self.thread_id, "input": message}
             return await self.send("threads.add_user_message", **params)
-        events = await self.send("threads.create", input=message)
-        if events and events[0]["type"] == "thread.created":
-            self.thread_id = events[0]["thread"]["id"]
-        return events
+        return await self.send("threads.create", input=message)
 
     async def send_to_thread(self, request_type: str, **params: Any) -> Any:
         """Send a request about the thread."""
@@ -129,16 +133,15 @@ class Talk:
 
     async def send(self, request_type: str, **params: Any) -> Any:
         """Send a request and return its events or its JSON, also where it fails in the middle."""
-        body = json.dumps({"type": request_type, "params": params})
-        return await self.send_body(request_type, body)
+        return await self.send_body(request_type, _body(request_type, params))
 
-    async def send_body(self, label: str, body: str | bytes) -> Any:
+    async def send_body(self, label: str, body: str | bytes | bytearray) -> Any:
         """Send a body of any kind."""
         self.transcript.begin(label)
         # A task of its own: what one server leaves behind in its context must not reach the other.
         return await asyncio.create_task(self._exchange(body))
 
-    async def _exchange(self, body: str | bytes, gate: Gate | None = None) -> Any:
+    async def _exchange(self, body: str | bytes | bytearray) -> Any:
         events: list[Json] = []
         try:
             result = await self.server.process(body, CONTEXT)
@@ -177,8 +180,9 @@ class Talk:
     # --- broken connections ----------------------------------------------------------------------
 
     async def cancel_at(self, gate: Gate, request_type: str, **params: Any) -> None:
-        """Send a request, and cancel the task that reads it when the answer has reached ``gate``."""
-        task = self._start_reading(request_type, params)
+        """Send a request, and cancel the task that reads it when the answer is at ``gate``."""
+        self.transcript.begin(request_type)
+        task = asyncio.create_task(self._exchange(_body(request_type, params)))
         await self._wait_for(gate)
         task.cancel()
         with suppress(asyncio.CancelledError):
@@ -188,9 +192,8 @@ class Talk:
     async def disconnect_at(self, gate: Gate, request_type: str, **params: Any) -> None:
         """The same, the way web servers do it: by a scope that cancels every further wait."""
         self.transcript.begin(request_type)
-        body = json.dumps({"type": request_type, "params": params})
         async with anyio.create_task_group() as group:
-            group.start_soon(self._exchange, body)
+            group.start_soon(self._exchange, _body(request_type, params))
             await self._wait_for(gate)
             group.cancel_scope.cancel()
         self.transcript.note("disconnected")
@@ -198,22 +201,26 @@ class Talk:
     async def close_after(self, count: int, request_type: str, **params: Any) -> None:
         """Send a request, read ``count`` events and close the stream."""
         self.transcript.begin(request_type)
-        body = json.dumps({"type": request_type, "params": params})
-        result = await self.server.process(body, CONTEXT)
+        result = await self.server.process(_body(request_type, params), CONTEXT)
         events = [read_frame(await anext(result.json_events)) for _ in range(count)]
         await result.json_events.aclose()
         self._write(events)
         self.transcript.note("closed")
 
-    def _start_reading(self, request_type: str, params: dict[str, Any]) -> asyncio.Task[Any]:
+    async def read_from_many_tasks(self, request_type: str, **params: Any) -> None:
+        """Send a request and read every event in a task of its own."""
         self.transcript.begin(request_type)
-        body = json.dumps({"type": request_type, "params": params})
-        return asyncio.create_task(self._exchange(body))
+        result = await self.server.process(_body(request_type, params), CONTEXT)
+        events: list[Json] = []
+        with suppress(StopAsyncIteration):
+            while True:
+                step = asyncio.create_task(_next(result.json_events))
+                events.append(read_frame(await step))
+        self._write(events)
 
     async def _wait_for(self, gate: Gate) -> None:
         await gate.reached.wait()
-        for _ in range(MANY_STEPS):
-            await asyncio.sleep(0)
+        await settle()
 
     # --- the server ------------------------------------------------------------------------------
 
@@ -228,7 +235,7 @@ class Talk:
     def _create_server_class(self) -> type:
         talk = self
 
-        class Server(self.kit.server.ChatKitServer):  # type: ignore[name-defined]
+        class Server(self.kit.server.ChatKitServer):
             def respond(self, thread: Any, input_user_message: Any, context: Any) -> Any:
                 respond = talk.responds.pop(0) if len(talk.responds) > 1 else talk.responds[0]
                 return respond(thread, input_user_message, context)
@@ -243,18 +250,29 @@ class Talk:
         """Write down what the store holds, and return everything that was written."""
         kept = self.store.rooms[CONTEXT.user_id] if self.kit.is_ours else self.store
         for thread in kept.threads.values():
-            self.transcript.add(dump(thread), "stored thread")
+            self.transcript.add(dump(thread), "thread")
         for items in kept.items.values():
             for item in items.values():
-                self.transcript.add(dump(item), "stored item")
+                self.transcript.add(dump(item), item.type)
         for attachment in kept.attachments.values():
-            self.transcript.add(dump(attachment), "stored attachment")
+            self.transcript.add(dump(attachment), "attachment")
         return self.transcript
 
 
+def _body(request_type: str, params: Json) -> str:
+    return json.dumps({"type": request_type, "params": params})
+
+
+async def _next(frames: AsyncIterator[bytes]) -> bytes:
+    return await anext(frames)
+
+
 def dump(model: Any) -> Json:
-    """Return a model as a store would write it down."""
-    return json.loads(model.model_dump_json(by_alias=True, exclude_none=True))
+    """Return a model as a store would write it down, if it could."""
+    try:
+        return json.loads(model.model_dump_json(by_alias=True, exclude_none=True))
+    except ValueError:
+        return {"id": model.id, "fault": "it is no JSON"}
 
 
 def read_frame(frame: bytes) -> Json:
@@ -265,10 +283,16 @@ def read_frame(frame: bytes) -> Json:
     return json.loads(frame.removeprefix(b"data: "))
 
 
+def user_input(text: str = "Hello", **fields: Any) -> Json:
+    """Return a message as a client sends it."""
+    content = [{"type": "input_text", "text": text}]
+    return {"content": content, "attachments": [], "inference_options": {}, **fields}
+
+
 def create_uploads(kit: Kit) -> Any:
     """Return an attachment store for two-phase uploads."""
 
-    class Uploads(kit.store.AttachmentStore):  # type: ignore[name-defined]
+    class Uploads(kit.store.AttachmentStore):
         async def create_attachment(self, input: Any, context: Any) -> Any:
             return kit.types.FileAttachment(
                 id=self.generate_attachment_id(input.mime_type, context),
@@ -319,6 +343,14 @@ def done_id(events: Sequence[Json], item_type: str) -> str:
 
 async def run(kit: Kit, scenario: Scenario) -> Transcript:
     """Return what happens in a scenario with one of the packages."""
+    before = asyncio.all_tasks()
     talk = Talk(kit)
     await scenario(talk)
+    await settle()
+    talk.transcript.end()
+    if left := asyncio.all_tasks() - before:
+        talk.transcript.note("tasks are left behind")
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
     return talk.finish()

@@ -77,4 +77,5 @@ def _page(records: list[Any], limit: int, after: str | None, order: str) -> Any:
     start = 0 if after is None else ids.index(after) + 1
     data = [each.model_copy(deep=True) for each in records[start : start + limit]]
     has_more = len(records) > start + limit
-    return types.Page(data=data, has_more=has_more, after=data[-1].id if has_more and data else None)
+    after = data[-1].id if has_more and data else None
+    return types.Page(data=data, has_more=has_more, after=after)

@@ -2,10 +2,12 @@
 
 import ast
 import inspect
+import re
 import warnings
 from collections.abc import Callable, Iterator
 from enum import Enum
 from importlib import import_module
+from textwrap import dedent
 from types import ModuleType, UnionType
 from typing import Annotated, Any, Literal, Union, get_origin
 
@@ -83,6 +85,27 @@ def public_methods(cls: type) -> dict[str, Any]:
     return {name: member for name, member in members.items() if is_method(member)}
 
 
+def public_attributes(cls: type) -> set[str]:
+    """Return the public names that a class or its package's bases give to an instance."""
+    package = cls.__module__.partition(".")[0]
+    bases = [base for base in cls.__mro__ if base.__module__.partition(".")[0] == package]
+    return {name for base in bases for name in _attributes_set_by(base)}
+
+
+def _attributes_set_by(cls: type) -> set[str]:
+    """Return the public names that a class body binds, or that its methods set on ``self``."""
+    body = ast.parse(dedent(inspect.getsource(cls))).body[0]
+    assert isinstance(body, ast.ClassDef)
+    names = {name for node in body.body for name in _names_bound_by(node, re_exports=False)}
+    for node in ast.walk(body):
+        match node:
+            case ast.Attribute(value=ast.Name(id="self"), attr=name, ctx=ast.Store()):
+                names.add(name)
+            case _:
+                pass
+    return {name for name in names if not name.startswith("_")}
+
+
 def _is_offered(name: str) -> bool:
     return name in ("__init__", "__aiter__") or not name.startswith("_")
 
@@ -121,7 +144,8 @@ def _default_of(parameter: inspect.Parameter) -> str:
 
 def calling_kind(function: Any) -> str:
     """Return how the result of a function is obtained: called, awaited or iterated."""
-    if inspect.isasyncgenfunction(function):
+    returned = str(inspect.signature(function).return_annotation)
+    if inspect.isasyncgenfunction(function) or re.search("AsyncIterator|AsyncGenerator", returned):
         return "async iterator"
     if inspect.iscoroutinefunction(function):
         return "coroutine"

@@ -5,16 +5,22 @@ What is compared is read off the official modules, so a new release that adds a 
 
 import inspect
 import re
+from abc import ABC
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from enum import Enum
 from functools import cache
 from types import ModuleType
 from typing import Any, Literal, get_args
 
 import pytest
-from pydantic import TypeAdapter
+from pydantic import BaseModel, TypeAdapter
+from pydantic.fields import FieldInfo
 from pydantic.json_schema import PydanticJsonSchemaWarning
+from pydantic_core import PydanticUndefined
+from typing_extensions import is_typeddict
 
 from tests.conformance.differences import (
+    FIELD_DIFFERENCES,
     NAME_DIFFERENCES,
     SCHEMA_DIFFERENCES,
     SIGNATURE_DIFFERENCES,
@@ -27,6 +33,7 @@ from tests.conformance.official_surface import (
     official,
     ours,
     parameters,
+    public_attributes,
     public_methods,
     public_names,
     unwrapped,
@@ -156,3 +163,81 @@ def test_signatures_are_the_official_ones_when_called(module: str) -> None:
 def test_signature_difference_occurs_when_declared() -> None:
     found = {each.path for module in MODULES for each in signature_differences(module)}
     assert not unused(found, SIGNATURE_DIFFERENCES)
+
+
+# --- what a schema does not tell -----------------------------------------------------------------
+
+
+def pairs(kind: type) -> Iterator[tuple[str, Any, Any]]:
+    """Yield the path, the official and our value of every public class of a kind."""
+    for module in MODULES:
+        for name in public_names(module):
+            theirs, our = getattr(official(module), name), getattr(ours(module), name, None)
+            if inspect.isclass(theirs) and issubclass(theirs, kind) and our is not None:
+                yield f"{module}.{name}", theirs, our
+
+
+def field_facts(model: type[BaseModel]) -> dict[str, tuple[Any, ...]]:
+    """Return what a schema leaves out of each field: made defaults, names and mutability."""
+    return {
+        name: (default_of(field), field.alias, field.frozen)
+        for name, field in model.model_fields.items()
+    }
+
+
+def default_of(field: FieldInfo) -> Any:
+    default = field.get_default(call_default_factory=True, validated_data={})
+    if isinstance(default, BaseModel):
+        return default.model_dump()
+    return default if default is not PydanticUndefined else "required"
+
+
+def test_fields_have_the_official_defaults_when_left_out() -> None:
+    wrong = [
+        f"{path}.{name}: official {fact} | ours {field_facts(our).get(name)}"
+        for path, theirs, our in pairs(BaseModel)
+        for name, fact in field_facts(theirs).items()
+        if field_facts(our).get(name) != fact and f"{path}.{name}" not in FIELD_DIFFERENCES
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_field_difference_occurs_when_declared() -> None:
+    found = {path: (theirs, our) for path, theirs, our in pairs(BaseModel)}
+    for place in FIELD_DIFFERENCES:
+        path, _, name = place.rpartition(".")
+        theirs, our = found[path]
+        assert field_facts(theirs)[name] != field_facts(our)[name]
+
+
+def test_instances_have_the_official_attributes_when_created() -> None:
+    wrong = [
+        f"{path}: {sorted(missing)}"
+        for path, theirs, our in pairs(object)
+        if not issubclass(theirs, BaseModel | Enum) and not is_typeddict(theirs)
+        if (missing := public_attributes(theirs) - public_attributes(our))
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_errors_are_of_the_official_kinds_when_caught() -> None:
+    kinds = {theirs: our for _, theirs, our in pairs(Exception)}
+    for theirs, our in kinds.items():
+        for base in theirs.__mro__[1:]:
+            assert issubclass(our, kinds.get(base, base)) or base is ABC
+
+
+@pytest.mark.parametrize("arguments", [{}, {"allow_retry": True}, {"allow_retry": False}])
+def test_errors_say_what_the_official_ones_say_when_created(arguments: dict[str, bool]) -> None:
+    theirs, our = official("errors"), ours("errors")
+    for kind, first in (("StreamError", "stream.error"), ("CustomStreamError", "Sorry")):
+        pair = [getattr(each, kind)(first, **arguments) for each in (theirs, our)]
+        assert vars(pair[0]) == vars(pair[1])
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_constants_are_the_official_ones_when_read(module: str) -> None:
+    for name in public_names(module):
+        value = getattr(official(module), name)
+        if isinstance(value, str | int | dict) and f"{module}.{name}" not in NAME_DIFFERENCES:
+            assert getattr(ours(module), name) == value

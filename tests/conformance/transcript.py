@@ -1,7 +1,8 @@
 """What happened in a conversation, as lines that are equal where two servers behave alike.
 
 Ids become placeholders in the order in which they appear, times are checked and left out, and what
-may arrive in one event or in several (text of one part, states of one task) is joined.
+may arrive in one event or in several (text of one part, states of one task) is joined. Removals
+that follow one another are sorted.
 """
 
 import json
@@ -15,6 +16,7 @@ Json: TypeAlias = Any
 
 GENERATED_ID = re.compile(r"\b(thr|msg|tc|wf|tsk|atc|shcx|err)_([0-9a-f]{32}|[0-9a-f]{8})\b")
 TEXT_DELTA = "assistant_message.content_part.text_delta"
+REMOVED = "thread.item.removed"
 TASK_UPDATED = "workflow.task.updated"
 
 
@@ -43,34 +45,57 @@ class Transcript:
         self.lines: list[str] = []
         self.request_types: list[str] = []
         self._aware = aware
+        self._part = "start"
         self._placeholders = Placeholders()
+        self._removed: list[Json] = []
 
     def begin(self, request_type: str) -> None:
         """Begin the part of a request."""
         self.request_types.append(request_type)
+        self._part = str(len(self.request_types))
         self.note(request_type)
+
+    def end(self) -> None:
+        """Begin the part behind the last request."""
+        self._part = "end"
 
     def note(self, text: str) -> None:
         """Add a line of plain text."""
-        self.lines.append(f"{len(self.request_types)} {self._placeholders.replace(text)}")
+        self.lines.append(f"{self._part} {self._placeholders.replace(text)}")
 
-    def add(self, value: Json, label: str = "") -> None:
-        """Add a line of JSON."""
-        text = json.dumps(self._without_times(value), sort_keys=True, ensure_ascii=False)
-        self.note(f"{label} {text}".strip())
+    def add(self, value: Json, label: str = "answer") -> None:
+        """Add a line of JSON behind a label."""
+        text = json.dumps(self._normalise(value), sort_keys=True, ensure_ascii=False)
+        self.note(f"{label} {text}")
 
     def add_events(self, events: Iterable[Json]) -> None:
         """Add the events of a stream, those that may be split any way joined."""
         for event in join_pieces(events):
-            self.add(event)
+            if event["type"] != REMOVED:
+                self._add_removed()
+                self.add(event, label_of(event))
+            else:
+                self._removed.append(event)
+        self._add_removed()
 
-    def _without_times(self, value: Json) -> Json:
+    def _add_removed(self) -> None:
+        """Add removals that follow one another, whose order means nothing."""
+        for event in sorted(self._removed, key=lambda each: self._place_of(each["item_id"])):
+            self.add(event, REMOVED)
+        self._removed.clear()
+
+    def _place_of(self, item_id: str) -> str:
+        return self._placeholders.replace(item_id)
+
+    def _normalise(self, value: Json) -> Json:
         if isinstance(value, list):
-            return [self._without_times(each) for each in value]
+            return [self._normalise(each) for each in value]
+        if isinstance(value, float) and value.is_integer():
+            return int(value)  # 2.0 and 2 are the same number in JSON
         if not isinstance(value, dict):
             return value
         return {
-            key: self._check_time(each) if key == "created_at" else self._without_times(each)
+            key: self._check_time(each) if key == "created_at" else self._normalise(each)
             for key, each in value.items()
         }
 
@@ -79,6 +104,12 @@ class Transcript:
         assert (moment.tzinfo is not None) == self._aware, value
         assert value.endswith("Z") == self._aware, value
         return "<time>"
+
+
+def label_of(event: Json) -> str:
+    """Return the type of an event, and what it is about."""
+    about = event.get("item") or event.get("update") or {}
+    return f"{event['type']} {about['type']}" if about else event["type"]
 
 
 def join_pieces(events: Iterable[Json]) -> Iterator[Json]:
