@@ -4,6 +4,8 @@ AppError
 ├── UnauthorizedError      no valid client secret or identity      -> 401
 ├── ForbiddenError         known, but not allowed (origin)         -> 403
 ├── PayloadTooLargeError   the body is larger than allowed         -> 413
+├── RateLimitedError       too many requests or running answers    -> 429
+├── UpstreamError          a server that we depend on refused      -> 502
 └── UnavailableError       shutting down, database away            -> 503
 
 The engine's own errors (``app.chatkit.errors``) are mapped here too. Every answer has the same
@@ -67,6 +69,23 @@ class PayloadTooLargeError(AppError):
     code = "payload_too_large"
 
 
+class RateLimitedError(AppError):
+    """Too much at once; ``retry_after`` is in seconds."""
+
+    status = 429
+    code = "rate_limited"
+
+    def __init__(self, message: str, *, retry_after: int) -> None:
+        super().__init__(message, headers={"Retry-After": str(retry_after)})
+
+
+class UpstreamError(AppError):
+    """A server that this one depends on did not do its part."""
+
+    status = 502
+    code = "upstream_error"
+
+
 class UnavailableError(AppError):
     """The server cannot do it now; try again."""
 
@@ -77,7 +96,7 @@ class UnavailableError(AppError):
         super().__init__(message, headers={"Retry-After": "2"})
 
 
-_HTTP_CODES = {404: "not_found", 405: "method_not_allowed"}
+_HTTP_CODES = {404: "not_found", 405: "method_not_allowed", 413: "payload_too_large"}
 
 
 def error_response(

@@ -11,10 +11,13 @@ from fastapi import FastAPI
 from sse_starlette.sse import AppStatus
 from starlette.middleware.cors import CORSMiddleware
 
-from app.api import chatkit, health, pages, runs, sessions
+from app.api import chatkit, health, pages, runs, server_api, sessions
+from app.api.bounded_bodies import BoundedBodyMiddleware
 from app.api.deps import Services
 from app.api.streams import RUN_HEADER
+from app.auth.hosted import create_hosted_sessions
 from app.auth.identity import Identity, create_identity
+from app.auth.server_keys import create_server_keys
 from app.auth.sessions import ChatSessions
 from app.chatkit.context import RequestContext
 from app.chatkit.ids import create_id
@@ -59,7 +62,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         lifespan=_create_lifespan(settings, identity, create_server),
     )
     install_error_handlers(app)
-    for module in (chatkit, sessions, runs, health):
+    app.add_middleware(BoundedBodyMiddleware, limit=settings.max_request_bytes)
+    for module in (chatkit, sessions, runs, server_api, health):
         app.include_router(module.router)
     if settings.demo_page:
         pages.mount_pages(app)
@@ -81,10 +85,11 @@ def _create_lifespan(
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[State]]:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[State]:
-        engine = create_engine(settings)
+        engine = create_engine(settings, guarded=True)
         database = Database(engine)
         server = create_server(PostgresStore(database), settings=settings)
         registry = _create_runs(settings, database)
+        hosted = create_hosted_sessions(settings)
         # Streams end when their runs do; nothing else may cut them at shutdown.
         AppStatus.disable_automatic_graceful_drain()
         registry.start_keeping()
@@ -98,19 +103,33 @@ def _create_lifespan(
                 services=Services(
                     settings=settings,
                     engine=engine,
-                    sessions=ChatSessions(database),
+                    database=database,
+                    sessions=_create_sessions(settings, database),
                     identity=identity,
                     server=server,
                     runs=registry,
+                    server_keys=create_server_keys(settings),
+                    hosted=hosted,
                 )
             )
         finally:
             await registry.drain(settings.shutdown_drain)
             await registry.close()
             await _close_server(server)
+            if hosted is not None:
+                await hosted.aclose()
             await engine.dispose()
 
     return lifespan
+
+
+def _create_sessions(settings: Settings, database: Database) -> ChatSessions:
+    return ChatSessions(
+        database,
+        session_requests=settings.session_requests_per_minute,
+        user_requests=settings.user_requests_per_minute,
+        refresh_grace=settings.session_refresh_grace,
+    )
 
 
 def _create_runs(settings: Settings, database: Database) -> Runs:

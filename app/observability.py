@@ -20,6 +20,7 @@ from app.settings import Settings
 REQUEST_ID_HEADER = "X-Request-ID"
 _ACCEPTABLE_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 _QUIET_PATHS = frozenset({"/healthz", "/readyz"})
+_NOTHING_RUNS = "default-src 'none'; frame-ancestors 'none'"
 
 logger = logging.getLogger("app.http")
 
@@ -40,9 +41,11 @@ def configure_logging(settings: Settings) -> None:
         # Plain tracebacks: frames with their locals would carry message texts and secrets.
         [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
         if as_json
-        else [structlog.dev.ConsoleRenderer(
+        else [
+            structlog.dev.ConsoleRenderer(
                 colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
-            )]
+            )
+        ]
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
@@ -90,6 +93,10 @@ class RequestMiddleware:
                 headers[REQUEST_ID_HEADER] = request_id
                 headers.setdefault("X-Content-Type-Options", "nosniff")
                 headers.setdefault("Referrer-Policy", "same-origin")
+                if headers.get("content-type", "").startswith("application/json"):
+                    # Somebody's own data: not for caches, and nothing that a browser should run.
+                    headers.setdefault("Cache-Control", "no-store")
+                    headers.setdefault("Content-Security-Policy", _NOTHING_RUNS)
             await send(message)
 
         structlog.contextvars.clear_contextvars()

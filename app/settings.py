@@ -10,6 +10,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+MIN_KEY_LENGTH = 24
+
 
 class SettingsError(Exception):
     """A setting is missing, malformed or unsafe; the message names it in one line."""
@@ -40,8 +42,24 @@ class Settings(BaseSettings):
 
     # Who is calling
     identity: str = "anonymous"
+    identity_header: str = "X-Forwarded-User"
+    trusted_proxies: Annotated[list[str], NoDecode] = Field(default_factory=list)
+    jwt_jwks_url: str | None = None
+    jwt_secret: SecretStr | None = None
+    jwt_algorithms: Annotated[list[str], NoDecode] = Field(default_factory=list)
+    jwt_issuer: str | None = None
+    jwt_audience: str | None = None
+    jwt_user_claim: str = "sub"
+    jwt_leeway: float = Field(default=30.0, ge=0, le=300)
     signing_secret: SecretStr | None = None
     session_ttl: int = Field(default=600, ge=10, le=86_400)
+    session_refresh_grace: int = Field(default=3600, ge=0, le=604_800)
+    session_requests_per_minute: int = Field(default=300, ge=0)
+    user_requests_per_minute: int = Field(default=600, ge=0)
+    user_running_answers: int = Field(default=20, ge=0)
+    server_api_keys: SecretStr | None = None
+    chatkit_workflow_id: str | None = None
+    chatkit_api_base: str = "https://api.openai.com"
 
     # The assistant
     assistant_server: str = "app.assistant.server:AssistantServer"
@@ -64,9 +82,9 @@ class Settings(BaseSettings):
     run_log_bytes: int = Field(default=8 * 1024 * 1024, ge=65_536)
     run_log_grace: float = Field(default=30.0, ge=0)
 
-    @field_validator("cors_origins", mode="before")
+    @field_validator("cors_origins", "trusted_proxies", "jwt_algorithms", mode="before")
     @classmethod
-    def _split_origins(cls, value: Any) -> Any:
+    def _split_list(cls, value: Any) -> Any:
         if isinstance(value, str):
             return [each.strip().rstrip("/") for each in value.split(",") if each.strip()]
         return value
@@ -91,6 +109,31 @@ class Settings(BaseSettings):
         """Whether the assistant answers without any model provider."""
         return self.openai_api_key is None and self.openai_base_url is None
 
+    def inconsistencies(self) -> list[str]:
+        """Return one line for each setting without which another one makes no sense."""
+        problems: list[str] = []
+        if self.identity == "jwt":
+            problems += self._jwt_problems()
+        if self.identity == "header" and not self.trusted_proxies:
+            problems.append("TRUSTED_PROXIES is not set (IDENTITY=header believes only those)")
+        if self.identity == "none" and self.server_api_keys is None:
+            problems.append("SERVER_API_KEYS is not set (with IDENTITY=none nobody gets a session)")
+        if self.chatkit_workflow_id and self.openai_api_key is None:
+            problems.append("OPENAI_API_KEY is not set (CHATKIT_WORKFLOW_ID needs it)")
+        return problems
+
+    def _jwt_problems(self) -> list[str]:
+        """Return what is missing or dangerous in how tokens would be checked."""
+        problems: list[str] = []
+        if (self.jwt_jwks_url is None) == (self.jwt_secret is None):
+            problems.append("JWT_JWKS_URL or JWT_SECRET must be set, and not both")
+        shared = self.jwt_secret is not None
+        for name in self.jwt_algorithms:
+            if name.startswith("HS") != shared or name.lower() == "none":
+                kind = "a shared secret" if shared else "public keys"
+                problems.append(f"JWT_ALGORITHMS: {name!r} is not for {kind}")
+        return problems
+
     def unsafe_in_production(self) -> list[str]:
         """Return one line for each setting that must not stay as it is in production."""
         problems: list[str] = []
@@ -102,11 +145,35 @@ class Settings(BaseSettings):
             problems.append("SIGNING_SECRET is too short (use at least 32 random characters)")
         if self.identity == "anonymous":
             problems.append("IDENTITY is 'anonymous' (anyone would get an identity)")
+        if self.identity == "jwt":
+            problems += self._unsafe_jwt()
+        if any(len(key) < MIN_KEY_LENGTH for _, key in self.named_server_keys()):
+            problems.append("SERVER_API_KEYS has a key that is too short (at least 24 characters)")
         if "*" in self.cors_origins:
             problems.append("CORS_ORIGINS contains '*' (name the origins of your pages)")
         if self.uses_offline_model:
             problems.append("OPENAI_API_KEY is not set (the offline model is for development)")
         return problems
+
+    def _unsafe_jwt(self) -> list[str]:
+        problems: list[str] = []
+        if self.jwt_secret is not None and len(self.jwt_secret.get_secret_value()) < 32:
+            problems.append("JWT_SECRET is too short (use at least 32 random characters)")
+        if self.jwt_jwks_url is not None and not self.jwt_jwks_url.startswith("https://"):
+            problems.append("JWT_JWKS_URL is not https (anyone on the way could replace the keys)")
+        if self.jwt_audience is None:
+            problems.append("JWT_AUDIENCE is not set (tokens meant for others would be taken)")
+        return problems
+
+    def named_server_keys(self) -> list[tuple[str, str]]:
+        """Return the names and keys of ``SERVER_API_KEYS``; a key alone is named by its place."""
+        given = self.server_api_keys.get_secret_value() if self.server_api_keys else ""
+        pairs: list[tuple[str, str]] = []
+        for place, each in enumerate((part.strip() for part in given.split(",")), start=1):
+            name, colon, key = each.partition(":")
+            if each:
+                pairs.append((name, key) if colon else (f"key{place}", each))
+        return pairs
 
 
 def load_settings(**overrides: Any) -> Settings:
@@ -117,6 +184,8 @@ def load_settings(**overrides: Any) -> Settings:
         first = error.errors()[0]
         name = "_".join(str(part) for part in first["loc"]).upper() or "settings"
         raise SettingsError(f"{name}: {first['msg']}") from None
+    if problems := settings.inconsistencies():
+        raise SettingsError("; ".join(problems))
     if settings.is_production and (problems := settings.unsafe_in_production()):
         raise SettingsError("APP_ENV=production refuses: " + "; ".join(problems))
     return settings

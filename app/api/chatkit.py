@@ -2,27 +2,47 @@
 
 from fastapi import APIRouter, Request, Response
 
-from app.api.deps import BodyDep, ContextDep, Services, ServicesDep
+from app.api.deps import BodyDep, ContextDep, Services, ServicesDep, SessionDep
 from app.api.streams import STOP_HEADER, RunResponse
+from app.auth.audit import audit
+from app.auth.sessions import ChatSession
 from app.chatkit.context import RequestContext
-from app.chatkit.requests import StreamingReq, is_streaming_req
+from app.chatkit.requests import (
+    AttachmentsCreateReq,
+    AttachmentsDeleteReq,
+    NonStreamingReq,
+    StreamingReq,
+    ThreadsDeleteReq,
+    is_streaming_req,
+)
 from app.chatkit.server import NonStreamingResult, parse_request
-from app.errors import UnavailableError
+from app.errors import ForbiddenError, RateLimitedError, UnavailableError
 
 router = APIRouter(tags=["chatkit"])
+
+RUNNING_RETRY_AFTER = 5
+"""After how many seconds it is worth asking whether an answer has finished."""
 
 
 @router.post("/chatkit", response_class=Response)
 async def chatkit(
-    request: Request, context: ContextDep, body: BodyDep, services: ServicesDep
+    request: Request,
+    session: SessionDep,
+    context: ContextDep,
+    body: BodyDep,
+    services: ServicesDep,
 ) -> Response:
     """Answer one ChatKit request, with JSON or with a stream of Server-Sent Events."""
     parsed = parse_request(body)
     context.metadata = parsed.metadata
+    if isinstance(parsed, AttachmentsCreateReq) and not session.features.uploads:
+        raise ForbiddenError("Files cannot be sent in this session")
     if is_streaming_req(parsed):
+        _check_running(session, services)
         return await _stream(request, parsed, context, services)
     result = await services.server.handle(parsed, context)
     assert isinstance(result, NonStreamingResult)  # noqa: S101 - by the request's type
+    _audit_deletion(parsed, context)
     return Response(result.json, media_type="application/json")
 
 
@@ -37,3 +57,31 @@ async def _stream(
     return RunResponse(
         services.runs.read(run, stop_is_explicit=explicit), run.id, services.settings
     )
+
+
+def _check_running(session: ChatSession, services: Services) -> None:
+    """Raise 429 where as many answers are being written for the user as are allowed.
+
+    The database knows those of all replicas; this one knows also those that have just begun.
+    """
+    allowed = services.settings.user_running_answers
+    here = sum(run.user_id == session.user_id for run in services.runs.running)
+    if allowed and max(session.running, here) >= allowed:
+        audit(
+            "rate_limited",
+            user_id=session.user_id,
+            session_id=session.id,
+            limit="user_running_answers",
+        )
+        raise RateLimitedError(
+            "Too many answers are being written for you. Please wait until one is finished.",
+            retry_after=RUNNING_RETRY_AFTER,
+        )
+
+
+def _audit_deletion(request: NonStreamingReq, context: RequestContext) -> None:
+    who = {"user_id": context.user_id, "session_id": context.session_id}
+    if isinstance(request, ThreadsDeleteReq):
+        audit("thread.deleted", thread_id=request.params.thread_id, **who)
+    elif isinstance(request, AttachmentsDeleteReq):
+        audit("attachment.deleted", attachment_id=request.params.attachment_id, **who)

@@ -7,10 +7,14 @@ from typing import Annotated
 from fastapi import Depends, Request
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from app.auth.audit import audit
+from app.auth.hosted import HostedSessions
 from app.auth.identity import Identity
+from app.auth.server_keys import ServerKeys
 from app.auth.sessions import ChatSession, ChatSessions
 from app.chatkit.context import DEFAULT_LOCALE, RequestContext
 from app.chatkit.server import ChatKitServer
+from app.db.database import Database
 from app.errors import ForbiddenError, PayloadTooLargeError, UnauthorizedError
 from app.observability import get_request_id
 from app.runs.registry import Runs
@@ -25,10 +29,13 @@ class Services:
 
     settings: Settings
     engine: AsyncEngine
+    database: Database
     sessions: ChatSessions
     identity: Identity
     server: ChatKitServer[RequestContext]
     runs: Runs
+    server_keys: ServerKeys
+    hosted: HostedSessions | None = None
 
 
 def get_services(request: Request) -> Services:
@@ -40,14 +47,26 @@ ServicesDep = Annotated[Services, Depends(get_services)]
 
 
 async def get_session(request: Request, services: ServicesDep) -> ChatSession:
-    """Return the session whose client secret the request carries; raises 401."""
-    scheme, _, secret = request.headers.get("authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not secret.strip():
-        raise UnauthorizedError("Send a client secret: 'Authorization: Bearer <client_secret>'")
-    session = await services.sessions.verify(secret.strip())
+    """Return the session whose client secret the request carries; raises 401 and 429."""
+    session = await services.sessions.verify(get_secret(request))
     if session is None:
+        audit("session.refused", path=request.url.path)
         raise UnauthorizedError("The client secret is unknown, expired or cancelled")
     return session
+
+
+def get_secret(request: Request) -> str:
+    """Return the client secret that the request carries; raises 401."""
+    secret = get_bearer(request)
+    if not secret:
+        raise UnauthorizedError("Send a client secret: 'Authorization: Bearer <client_secret>'")
+    return secret
+
+
+def get_bearer(request: Request) -> str:
+    """Return the token in the ``Authorization`` header, or an empty string."""
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""
 
 
 SessionDep = Annotated[ChatSession, Depends(get_session)]
@@ -58,7 +77,9 @@ def get_context(request: Request, session: SessionDep) -> RequestContext:
     return RequestContext(
         user_id=session.user_id,
         locale=get_locale(request),
+        state=session.state_variables,
         session_id=session.id,
+        features=session.features,
         request_id=get_request_id(),
     )
 
@@ -98,9 +119,14 @@ BodyDep = Annotated[bytes, Depends(get_body)]
 def check_origin(request: Request, services: ServicesDep) -> None:
     """Refuse a cross-site browser request to a route that goes by a cookie; raises 403."""
     origin = request.headers.get("origin")
-    if origin is None or origin in services.settings.cors_origins:
+    if origin in services.settings.cors_origins:
         return
-    if origin.partition("://")[2] != request.headers.get("host"):
+    if origin is None:
+        foreign = request.headers.get("sec-fetch-site") == "cross-site"
+    else:
+        foreign = origin.partition("://")[2] != request.headers.get("host")
+    if foreign:
+        audit("origin.refused", path=request.url.path)
         raise ForbiddenError("This origin is not allowed; add it to CORS_ORIGINS")
 
 

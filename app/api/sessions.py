@@ -5,7 +5,8 @@ from typing import Annotated
 from fastapi import APIRouter, Body, Request, Response
 from pydantic import BaseModel, Field
 
-from app.api.deps import SameOriginDep, ServicesDep
+from app.api.deps import SameOriginDep, ServicesDep, get_secret
+from app.auth.audit import audit
 from app.errors import UnauthorizedError
 
 router = APIRouter(prefix="/api/chatkit", tags=["sessions"])
@@ -14,7 +15,7 @@ router = APIRouter(prefix="/api/chatkit", tags=["sessions"])
 class SessionRequest(BaseModel):
     """The secret that the page holds already, if it has one."""
 
-    client_secret: str | None = None
+    client_secret: str | None = Field(default=None, max_length=4096, examples=["ck_…"])
 
 
 class SessionResponse(BaseModel):
@@ -31,12 +32,33 @@ async def create_session(
     services: ServicesDep,
     body: Annotated[SessionRequest | None, Body()] = None,
 ) -> SessionResponse:
-    """Mint a client secret for the caller, and retire the one that it replaces."""
+    """Mint a client secret for the caller.
+
+    A secret that is sent along, valid or just expired, hands on its session's configuration and is
+    retired, if it is the caller's own.
+    """
     user_id = await services.identity.identify(request, response)
     if user_id is None:
+        audit("identity.refused", path=request.url.path)
         raise UnauthorizedError("The caller is not signed in")
-    minted = await services.sessions.mint(user_id, ttl=services.settings.session_ttl)
     response.headers["Cache-Control"] = "no-store"
+    if services.hosted is not None:
+        hosted = await services.hosted.mint(user_id)
+        return SessionResponse(client_secret=hosted.client_secret, expires_at=hosted.expires_at)
+    minted = await services.sessions.mint(
+        user_id,
+        ttl=services.settings.session_ttl,
+        replaces=body.client_secret if body else None,
+    )
     return SessionResponse(
         client_secret=minted.client_secret, expires_at=int(minted.expires_at.timestamp())
     )
+
+
+@router.post("/session/cancel", status_code=204, response_class=Response)
+async def cancel_session(request: Request, services: ServicesDep) -> Response:
+    """End the session whose client secret the request carries, at sign-out for example."""
+    if not await services.sessions.cancel(get_secret(request)):
+        audit("session.refused", path=request.url.path)
+        raise UnauthorizedError("The client secret is unknown, expired or cancelled")
+    return Response(status_code=204)

@@ -1,8 +1,10 @@
 """Who is calling: from an HTTP request to a user id.
 
-An identity is an object with one async method. ``IDENTITY=anonymous`` is for development: each
-browser gets an id of its own in a signed cookie. ``IDENTITY=package.module:function`` names an
-async function of your own, ``async def identify(request: Request) -> str | None``.
+An identity is an object with one async method. ``IDENTITY`` names it: ``anonymous`` is for
+development, each browser gets an id of its own in a signed cookie; ``jwt`` and ``header`` go by
+your identity provider or proxy; with ``none`` only your own server mints sessions, at ``/v1``; and
+``package.module:function`` is an async function of yours, given the request, that returns a user
+id or None.
 """
 
 import base64
@@ -17,12 +19,15 @@ from typing import Protocol
 
 from fastapi import Request, Response
 
+from app.auth.header_identity import create_header_identity
+from app.auth.jwt_identity import create_jwt_identity
+from app.auth.user_ids import accept_user_id
 from app.chatkit.ids import create_id
+from app.errors import ForbiddenError
 from app.settings import Settings, SettingsError
 
 COOKIE_NAME = "chatkit_visitor"
 COOKIE_LIFE = 365 * 24 * 3600
-MAX_USER_ID_LENGTH = 256
 
 
 class Identity(Protocol):
@@ -73,16 +78,27 @@ class FunctionIdentity:
 
     async def identify(self, request: Request, response: Response) -> str | None:
         """Return what the function says; an id that is empty or too long counts as unknown."""
-        user_id = await self._function(request)
-        if not user_id or len(user_id) > MAX_USER_ID_LENGTH or "\x00" in user_id:
-            return None
-        return user_id
+        return accept_user_id(await self._function(request))
+
+
+class NoIdentity:
+    """Recognises nobody: sessions are minted by the integrator's server, at ``/v1``."""
+
+    async def identify(self, request: Request, response: Response) -> str | None:
+        """Refuse, whoever asks."""
+        raise ForbiddenError("This server mints sessions only for its own server API")
 
 
 def create_identity(settings: Settings) -> Identity:
     """Return the configured identity; raises ``SettingsError`` if there is no such thing."""
     if settings.identity == "anonymous":
         return AnonymousIdentity(load_signing_secret(settings))
+    if settings.identity == "jwt":
+        return create_jwt_identity(settings)
+    if settings.identity == "header":
+        return create_header_identity(settings)
+    if settings.identity == "none":
+        return NoIdentity()
     try:
         function = resolve_name(settings.identity)
     except (ImportError, AttributeError, ValueError) as error:

@@ -1,17 +1,31 @@
-"""Statements against Postgres: one round trip each, on a connection held just that long."""
+"""Statements against Postgres: one round trip each, on a connection held just that long.
 
+Every statement says on whose behalf it runs, and row-level security shows it nothing else. How it
+says so costs no round trip: its parameter has a type (``chatkit_user``, a domain) whose check sets
+a variable of the transaction. Postgres takes all parameters in before it runs anything, so the
+variable is always set when a policy looks at it, and it is gone when the statement is. A query that
+bypasses this class finds no rows at all.
+"""
+
+import functools
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal, cast
 
 from sqlalchemy.engine import Row
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from app.chatkit.wire import clean_text
+
+Scope = Literal["janitor", "server_api", "sessions"]
+"""Who works across owners; what each of them may do is in the policies."""
+
 
 class Database:
     """Runs single statements, each its own transaction (the engine is in AUTOCOMMIT).
 
-    Statements are Postgres SQL with ``$1`` parameters. A step that must be atomic is written as
+    Statements are Postgres SQL with ``$1`` parameters; ``$1`` is the owner. The parameters
+    are cleaned of characters that Postgres cannot hold. A step that must be atomic is written as
     one statement with data-modifying CTEs: that is one round trip where a transaction takes three.
     """
 
@@ -19,25 +33,65 @@ class Database:
         self.engine = engine
 
     async def rows(self, sql: str, *args: Any) -> Sequence[Row[Any]]:
-        """Run one statement and return its rows.
+        """Run one statement on behalf of the owner in ``$1``, and return its rows.
 
         A connection that turns out to be dead (Postgres was restarted) is replaced and the
         statement is sent once more. It may have been carried out by then, so statements must be
         idempotent: inserts go by id and tolerate to find their own row.
         """
-        try:
-            return await self._run(sql, args)
-        except DBAPIError as error:
-            if not error.connection_invalidated:
-                raise
-        return await self._run(sql, args)
+        return await self._run_twice(_for_owner(sql), args)
+
+    async def rows_across(self, scope: Scope, sql: str, *args: Any) -> Sequence[Row[Any]]:
+        """Run one statement that is about no owner or several, and return its rows."""
+        return await self._run_twice(_across(sql, len(args) + 1), (*args, scope))
+
+    async def row_across(self, scope: Scope, sql: str, *args: Any) -> Row[Any] | None:
+        """Run such a statement and return its first row, or None."""
+        rows = await self.rows_across(scope, sql, *args)
+        return rows[0] if rows else None
 
     async def row(self, sql: str, *args: Any) -> Row[Any] | None:
-        """Run one statement and return its first row, or None."""
+        """Run one statement on behalf of the owner in ``$1``; return its first row, or None."""
         rows = await self.rows(sql, *args)
         return rows[0] if rows else None
 
-    async def _run(self, sql: str, args: tuple[Any, ...]) -> Sequence[Row[Any]]:
+    async def _run_twice(self, sql: str, args: tuple[Any, ...]) -> Sequence[Row[Any]]:
+        values = tuple(_clean(each) for each in args)
+        try:
+            return await self._run(sql, values)
+        except DBAPIError as error:
+            if not error.connection_invalidated:
+                raise
+        return await self._run(sql, values)
+
+    async def _run(self, sql: str, values: tuple[Any, ...]) -> Sequence[Row[Any]]:
         async with self.engine.connect() as connection:
-            result = await connection.exec_driver_sql(sql, args)
+            result = await connection.exec_driver_sql(sql, values)
             return result.all() if result.returns_rows else []
+
+
+@functools.cache
+def _for_owner(sql: str) -> str:
+    # The first mention of a parameter decides its type, so this comes first.
+    return _with("the_owner AS (SELECT $1::chatkit_user)", sql)
+
+
+@functools.cache
+def _across(sql: str, number: int) -> str:
+    return _with(f"the_scope AS (SELECT ${number}::chatkit_scope)", sql)
+
+
+def _with(expression: str, sql: str) -> str:
+    """Return a statement with a further common table expression in front."""
+    statement = sql.lstrip()
+    rest = statement.removeprefix("WITH ")
+    return f"WITH {expression}{' ' if rest == statement else ', '}{rest}"
+
+
+def _clean(value: Any) -> Any:
+    """Return a parameter without NUL and lone surrogates: ids come from clients and models."""
+    if isinstance(value, str):
+        return clean_text(value)
+    if isinstance(value, list):
+        return [_clean(each) for each in cast("list[Any]", value)]
+    return value

@@ -186,6 +186,8 @@ class EmbeddedPostgres:
                     f"{POSTGRES_VERSION} (move the directory away, or set DATABASE_URL)"
                 )
             return
+        if self._cluster.exists():
+            self._cluster.rmdir()  # fails if it is not empty: then it is not ours to remove
         draft = self._data_dir / "postgres.new"
         if draft.exists():
             shutil.rmtree(draft)
@@ -200,8 +202,6 @@ class EmbeddedPostgres:
             raise EmbeddedPostgresError(f"initdb failed: {_last_lines(output)}")
         with (draft / "postgresql.conf").open("a", encoding="utf-8") as config:
             config.write("\ninclude_if_exists 'chatkit.conf'\n")
-        if self._cluster.exists():
-            self._cluster.rmdir()  # fails if it is not empty: then it is not ours to remove
         draft.rename(self._cluster)
 
     def _launch(self, user: int | None) -> _Postmaster:

@@ -65,7 +65,12 @@ class ThreadRecord(Base):
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
-    __table_args__ = (Index(None, "user_id", "seq"),)
+    __table_args__ = (
+        Index(None, "user_id", "seq"),
+        # For the server API, which looks across owners.
+        Index(None, "id"),
+        Index(None, "seq"),
+    )
 
 
 class ThreadItemRecord(Base):
@@ -217,3 +222,19 @@ class ChatSessionRecord(Base):
         Index(None, "user_id"),
         Index(None, "expires_at"),
     )
+
+
+class RateCounterRecord(Base):
+    """Requests within a minute: of a session (``scope`` is its id) or of the user (it is empty).
+
+    Unlogged: counting a request must not wait for the disk, and a crash may forget the counts.
+    """
+
+    __tablename__ = "rate_counters"
+
+    user_id: Mapped[str] = mapped_column(primary_key=True)
+    scope: Mapped[str] = mapped_column(primary_key=True)
+    requests: Mapped[int] = mapped_column(Integer)
+    ends_at: Mapped[datetime]
+
+    __table_args__ = {"prefixes": ["UNLOGGED"]}  # noqa: RUF012 - SQLAlchemy reads it

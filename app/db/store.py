@@ -20,8 +20,8 @@ from app.chatkit.items import (
     UserMessageItem,
     is_hidden,
 )
-from app.chatkit.store import Store
-from app.chatkit.wire import clean_text, clean_value, dump_wire, join_page
+from app.chatkit.store import Store, create_mark
+from app.chatkit.wire import clean_text, dump_value, dump_wire, join_page
 from app.db import statements as sql
 from app.db.database import Database
 
@@ -65,9 +65,12 @@ class PostgresStore(Store[RequestContext]):
         run = context.run
         if run is None:
             return await self.load_thread(thread_id, context)
-        row = await self._database.row(
-            sql.CLAIM_THREAD, context.user_id, run.id, thread_id, run.kind, run.replica
-        )
+        try:
+            row = await self._database.row(
+                sql.CLAIM_THREAD, context.user_id, run.id, thread_id, run.kind, run.replica
+            )
+        except IntegrityError:  # deleted meanwhile
+            row = None
         if row is None:
             raise NotFoundError(f"Thread {thread_id} not found")
         if not row.claimed:
@@ -76,30 +79,21 @@ class PostgresStore(Store[RequestContext]):
 
     async def save_thread(self, thread: ThreadMetadata, context: RequestContext) -> None:
         """Insert or update a thread."""
-        rows = await self._database.rows(
-            sql.SAVE_THREAD,
-            context.user_id,
-            _run_id(context),
-            thread.id,
-            *_thread_values(thread),
-            thread.created_at,
-        )
-        _check_fence(rows, context)
+        values = _thread_values(thread)
+        await self._write(sql.SAVE_THREAD, context, thread.id, *values, thread.created_at)
 
     async def save_thread_changes(
         self, thread: ThreadMetadata, changed: frozenset[str], context: RequestContext
     ) -> None:
         """Save the named fields only; raises ``NotFoundError`` if the thread is gone."""
-        rows = await self._database.rows(
+        await self._write(
             sql.SAVE_THREAD_CHANGES,
-            context.user_id,
-            _run_id(context),
+            context,
             thread.id,
             sorted(changed),
             *_thread_values(thread),
+            missing=f"Thread {thread.id} not found",
         )
-        if not rows:
-            raise NotFoundError(f"Thread {thread.id} not found")
 
     async def load_threads(
         self, limit: int, after: str | None, order: str, context: RequestContext
@@ -115,8 +109,9 @@ class PostgresStore(Store[RequestContext]):
 
     async def delete_thread(self, thread_id: str, context: RequestContext) -> None:
         """Delete a thread and everything in it; raises ``NotFoundError``."""
-        if not await self._database.rows(sql.DELETE_THREAD, context.user_id, thread_id):
-            raise NotFoundError(f"Thread {thread_id} not found")
+        await self._write(
+            sql.DELETE_THREAD, context, thread_id, missing=f"Thread {thread_id} not found"
+        )
 
     # --- items -----------------------------------------------------------------------------------
 
@@ -125,18 +120,36 @@ class PostgresStore(Store[RequestContext]):
     ) -> Page[ThreadItem]:
         """Return a page of items, hidden ones included."""
         rows = await self._item_rows(thread_id, after, limit, order, context, visible=False)
-        return _to_page([_to_item(row) for row in rows], limit)
+        if not rows[0].cursor_found:
+            raise NotFoundError(f"Item {after} not found")
+        return _to_page([_to_item(row) for row in rows if row.id is not None], limit)
 
     async def load_items_json(
         self, thread_id: str, after: str | None, limit: int, order: str, context: RequestContext
     ) -> bytes:
-        """Return a page of visible items as stored: joined as bytes, nothing is parsed."""
+        """Return a page of visible items as stored: joined as bytes, nothing is parsed.
+
+        The newest items include what an answer that is being written reads like so far.
+        """
+        rows: Sequence[Row[Any]]
         rows = await self._item_rows(thread_id, after, limit, order, context, visible=True)
-        shown = rows[:limit]
+        unfinished = _Unfinished(rows[0], order)
+        if not rows[0].cursor_found:
+            unfinished.check_has(after)
+            # The page before ended within the unfinished items: the oldest that a client sees
+            # ahead of the stored ones, and the newest that it sees behind them.
+            rows = []
+            if order == "desc":
+                rows = await self._item_rows(thread_id, None, limit, order, context, visible=True)
+        stored: list[tuple[str, bytes]] = [
+            (row.id, row.data.encode()) for row in rows if row.id is not None
+        ]
+        items = unfinished.join(stored, after)
+        shown = items[:limit]
         return join_page(
-            [row.data.encode() for row in shown],
-            has_more=len(rows) > limit,
-            after=shown[-1].id if shown else None,
+            [data for _, data in shown],
+            has_more=len(items) > limit,
+            after=shown[-1][0] if shown else None,
         )
 
     async def _item_rows(
@@ -148,15 +161,13 @@ class PostgresStore(Store[RequestContext]):
         context: RequestContext,
         *,
         visible: bool,
-    ) -> list[Row[Any]]:
+    ) -> Sequence[Row[Any]]:
         rows = await self._database.rows(
             _LIST_ITEMS[_order(order), visible], context.user_id, thread_id, after, limit + 1
         )
         if not rows[0].found:
             raise NotFoundError(f"Thread {thread_id} not found")
-        if not rows[0].cursor_found:
-            raise NotFoundError(f"Item {after} not found")
-        return [row for row in rows if row.id is not None]
+        return rows
 
     async def load_item(self, thread_id: str, item_id: str, context: RequestContext) -> ThreadItem:
         """Return an item; raises ``NotFoundError``."""
@@ -173,35 +184,36 @@ class PostgresStore(Store[RequestContext]):
 
     async def save_item(self, thread_id: str, item: ThreadItem, context: RequestContext) -> None:
         """Insert an item or replace the one with its id, which keeps its place."""
-        try:
-            rows = await self._database.rows(
-                sql.SAVE_ITEM,
-                context.user_id,
-                _run_id(context),
-                thread_id,
-                *_item_values(item),
-            )
-        except IntegrityError as error:
-            raise NotFoundError(f"Thread {thread_id} not found") from error
-        _check_fence(rows, context)
+        await self._write(
+            sql.SAVE_ITEM,
+            context,
+            thread_id,
+            *_item_values(item),
+            missing=f"Thread {thread_id} not found",
+        )
 
     async def delete_thread_item(
         self, thread_id: str, item_id: str, context: RequestContext
     ) -> None:
         """Delete an item; an unknown id is harmless."""
-        await self._database.rows(
-            sql.DELETE_ITEM, context.user_id, _run_id(context), thread_id, item_id
-        )
+        await self._write(sql.DELETE_ITEM, context, thread_id, item_id)
 
     async def delete_items_after(
         self, thread_id: str, item_id: str, context: RequestContext
     ) -> None:
         """Delete every newer item, all or none; raises ``NotFoundError``."""
-        rows = await self._database.rows(
-            sql.DELETE_ITEMS_AFTER, context.user_id, _run_id(context), thread_id, item_id
+        await self._write(
+            sql.DELETE_ITEMS_AFTER,
+            context,
+            thread_id,
+            item_id,
+            missing=f"Item {item_id} not found",
         )
-        if not rows:
-            raise NotFoundError(f"Item {item_id} not found")
+
+    async def mark_once(self, thread_id: str, key: str, context: RequestContext) -> bool:
+        """Leave a mark in the thread, in one statement; return False where it was there already."""
+        mark = create_mark(thread_id, key)
+        return await self._write(sql.MARK_ONCE, context, thread_id, *_item_values(mark))
 
     async def add_user_message(
         self,
@@ -213,42 +225,34 @@ class PostgresStore(Store[RequestContext]):
         new_thread: bool,
     ) -> None:
         """Store a message, bind its attachments and create its thread: all or nothing."""
-        values = [
-            context.user_id,
-            _run_id(context),
-            thread.id,
-            *_item_values(item),
-            [each.id for each in attachments],
-        ]
+        values = [thread.id, *_item_values(item), [each.id for each in attachments]]
+        statement = sql.ADD_USER_MESSAGE
         if new_thread:
             run = context.run
+            statement = sql.CREATE_THREAD_WITH_MESSAGE
             values += [*_thread_values(thread), thread.created_at]
             values += [run.kind, run.replica] if run else [None, None]
-        statement = sql.CREATE_THREAD_WITH_MESSAGE if new_thread else sql.ADD_USER_MESSAGE
-        try:
-            rows = await self._database.rows(statement, *values)
-        except IntegrityError as error:
-            raise NotFoundError(f"Thread {thread.id} not found") from error
-        if rows:
-            return
-        if attachments:
+        found = await self._write(
+            statement,
+            context,
+            *values,
+            missing=None if attachments else f"Thread {thread.id} not found",
+        )
+        if not found:
             raise UnprocessableError("An attachment was deleted or sent in another thread")
-        _check_fence(rows, context)
 
     # --- attachments and feedback ----------------------------------------------------------------
 
     async def save_attachment(self, attachment: Attachment, context: RequestContext) -> None:
         """Insert or update an attachment's metadata."""
-        rows = await self._database.rows(
+        await self._write(
             sql.SAVE_ATTACHMENT,
-            context.user_id,
-            _run_id(context),
+            context,
             attachment.id,
             attachment.thread_id,
             dump_wire(attachment).decode(),
             _to_json(attachment.metadata),
         )
-        _check_fence(rows, context)
 
     async def load_attachment(self, attachment_id: str, context: RequestContext) -> Attachment:
         """Return an attachment; raises ``NotFoundError``."""
@@ -262,15 +266,20 @@ class PostgresStore(Store[RequestContext]):
             sql.LOAD_ATTACHMENTS, context.user_id, list(attachment_ids)
         )
         found = {row.id: _to_attachment(row) for row in rows}
-        for each in attachment_ids:
+        wanted = [clean_text(each) for each in attachment_ids]
+        for each in wanted:
             if each not in found:
                 raise NotFoundError(f"Attachment {each} not found")
-        return [found[each] for each in attachment_ids]
+        return [found[each] for each in wanted]
 
     async def delete_attachment(self, attachment_id: str, context: RequestContext) -> None:
         """Delete an attachment's metadata; raises ``NotFoundError``."""
-        if not await self._database.rows(sql.DELETE_ATTACHMENT, context.user_id, attachment_id):
-            raise NotFoundError(f"Attachment {attachment_id} not found")
+        await self._write(
+            sql.DELETE_ATTACHMENT,
+            context,
+            attachment_id,
+            missing=f"Attachment {attachment_id} not found",
+        )
 
     async def save_feedback(
         self,
@@ -284,10 +293,27 @@ class PostgresStore(Store[RequestContext]):
         if not wanted:
             await self.load_thread(thread_id, context)
             return
-        if not await self._database.rows(
-            sql.SAVE_FEEDBACK, context.user_id, thread_id, wanted, kind
-        ):
-            raise NotFoundError("Thread or item not found")
+        await self._write(
+            sql.SAVE_FEEDBACK, context, thread_id, wanted, kind, missing="Thread or item not found"
+        )
+
+    async def _write(
+        self, statement: str, context: RequestContext, *values: Any, missing: str | None = None
+    ) -> bool:
+        """Run a fenced statement; return whether it found what it names.
+
+        Raises ``NotFoundError(missing)`` instead where ``missing`` is given.
+        """
+        run_id = context.run.id if context.run else None
+        try:
+            row = await self._database.row(statement, context.user_id, run_id, *values)
+        except IntegrityError as error:  # what the row belongs to is not there
+            raise NotFoundError(missing or "Thread not found") from error
+        if row is None or not row.held:
+            raise RunLostError(f"Run {run_id} no longer holds its thread")
+        if missing is not None and not row.found:
+            raise NotFoundError(missing)
+        return row.found
 
 
 # --- rows to models and back ---------------------------------------------------------------------
@@ -297,23 +323,14 @@ def _order(order: str) -> str:
     return "asc" if order == "asc" else "desc"
 
 
-def _run_id(context: RequestContext) -> str | None:
-    return context.run.id if context.run else None
-
-
-def _check_fence(rows: Sequence[Row[Any]], context: RequestContext) -> None:
-    if not rows:
-        raise RunLostError(f"Run {_run_id(context)} no longer holds its thread")
-
-
 def _to_json(value: Any) -> str | None:
     """Return JSON text for a JSONB parameter, cleaned of what JSONB cannot hold."""
-    return None if value is None else json.dumps(clean_value(value), ensure_ascii=False)
+    return None if value is None else dump_value(value).decode()
 
 
 def _thread_values(thread: ThreadMetadata) -> list[Any]:
     return [
-        None if thread.title is None else clean_text(thread.title),
+        thread.title,
         dump_wire(thread.status).decode(),
         _to_json(thread.allowed_image_domains),
         _to_json(thread.metadata),
@@ -338,7 +355,8 @@ def _item_values(item: ThreadItem) -> list[Any]:
     if isinstance(item, UserMessageItem):
         kept = {each.id: each.metadata for each in item.attachments if each.metadata is not None}
         private = _to_json(kept) if kept else None
-    data = dump_wire(item).decode()
+    # The content of a hidden item may be null, and no client sees it.
+    data = dump_wire(item, exclude_none=not is_hidden(item)).decode()
     return [item.id, item.type, is_hidden(item), data, private, item.created_at]
 
 
@@ -349,6 +367,32 @@ def _to_item(row: Row[Any]) -> ThreadItem:
         for attachment in item.attachments:
             attachment.metadata = kept.get(attachment.id)
     return item
+
+
+class _Unfinished:
+    """What an answer that is being written reads like so far, at the new end of its thread."""
+
+    def __init__(self, row: Row[Any], order: str) -> None:
+        items: list[dict[str, Any]] = [] if row.unfinished is None else json.loads(row.unfinished)
+        self._is_newest_first = order == "desc"
+        self._items = [
+            (str(item["id"]), json.dumps(item, ensure_ascii=False).encode())
+            for item in (reversed(items) if self._is_newest_first else items)
+        ]
+        self._ids = [item_id for item_id, _ in self._items]
+
+    def check_has(self, item_id: str | None) -> None:
+        """Raise ``NotFoundError`` unless that is one of the items."""
+        if item_id not in self._ids:
+            raise NotFoundError(f"Item {item_id} not found")
+
+    def join(self, stored: list[tuple[str, bytes]], after: str | None) -> list[tuple[str, bytes]]:
+        """Return what is behind ``after`` of both."""
+        start = self._ids.index(after) + 1 if after in self._ids else 0
+        rest = self._items[start:]
+        if self._is_newest_first:
+            return rest + stored if after is None or start else stored
+        return stored + rest
 
 
 def _to_attachment(row: Row[Any]) -> Attachment:

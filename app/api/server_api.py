@@ -1,0 +1,214 @@
+"""``/v1/chatkit``: the server API that OpenAI hosts, for the integrator's own servers.
+
+``OpenAI(base_url="https://chat.example/v1", api_key=...).beta.chatkit`` speaks to it unchanged.
+"""
+
+import json
+from collections.abc import Callable, Coroutine
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi.responses import JSONResponse
+from fastapi.routing import APIRoute
+
+from app.api.deps import Services, ServicesDep, get_bearer
+from app.api.server_objects import (
+    DeletedThread,
+    ErrorBody,
+    ItemList,
+    SessionCreate,
+    SessionObject,
+    ThreadList,
+    ThreadObject,
+    item_object,
+    session_object,
+    thread_object,
+)
+from app.auth.audit import audit
+from app.chatkit.context import RequestContext
+from app.chatkit.errors import InvalidRequestError, NotFoundError
+from app.chatkit.requests import ThreadDeleteParams, ThreadsDeleteReq
+from app.db.all_threads import AllThreads, Cursor, Order
+from app.errors import UnauthorizedError, describe_error
+from app.observability import get_request_id
+
+UNLIMITED = 1_000_000
+"""What is said of a session without a limit: the client's types demand a number."""
+
+_ERROR_TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
+
+
+class ServerApiRoute(APIRoute):
+    """A route whose errors have the shape of OpenAI's."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Return the handler of the route, with its errors translated."""
+        handle = super().get_route_handler()
+
+        async def handle_errors(request: Request) -> Response:
+            try:
+                return await handle(request)
+            except Exception as error:
+                return _in_their_words(describe_error(error))
+
+        return handle_errors
+
+
+def _in_their_words(answer: JSONResponse) -> JSONResponse:
+    error = json.loads(bytes(answer.body))["error"]
+    status = answer.status_code
+    usual = "server_error" if status >= 500 else "invalid_request_error"
+    details = {
+        "message": error["message"],
+        "type": _ERROR_TYPES.get(status, usual),
+        "param": error.get("field"),
+        "code": error["code"],
+        "request_id": error["request_id"],
+    }
+    kept = {name: answer.headers[name] for name in _KEPT_HEADERS if name in answer.headers}
+    return JSONResponse({"error": details}, status_code=status, headers=kept)
+
+
+_KEPT_HEADERS = ("Retry-After", "WWW-Authenticate")
+
+
+def get_server_key(request: Request, services: ServicesDep) -> str:
+    """Return the name of the server key that the request carries; raises 401."""
+    name = services.server_keys.find(get_bearer(request))
+    if name is None:
+        audit("server_key.refused", path=request.url.path)
+        raise UnauthorizedError("The server API key is missing or wrong (see SERVER_API_KEYS)")
+    return name
+
+
+ServerKeyDep = Annotated[str, Depends(get_server_key)]
+
+
+def get_threads(services: ServicesDep) -> AllThreads:
+    """Return what reads across owners."""
+    return AllThreads(services.database)
+
+
+ThreadsDep = Annotated[AllThreads, Depends(get_threads)]
+
+
+def get_cursor(
+    order: Order = "desc",
+    after: Annotated[str | None, Query(description="The id that the page comes after.")] = None,
+    before: Annotated[str | None, Query(description="The id that the page comes before.")] = None,
+) -> Cursor:
+    """Return where the page is; raises 400 where it would be in two places."""
+    if after and before:
+        raise InvalidRequestError("before: cannot be combined with after", field="before")
+    return Cursor(order, after or None, before or None)
+
+
+CursorDep = Annotated[Cursor, Depends(get_cursor)]
+LimitParam = Annotated[int, Query(ge=0, le=100)]
+
+router = APIRouter(
+    prefix="/v1/chatkit",
+    tags=["server API"],
+    route_class=ServerApiRoute,
+    # The key comes first: whoever has none learns nothing of what is wrong with the rest.
+    dependencies=[Depends(get_server_key)],
+    responses={status: {"model": ErrorBody} for status in (400, 401, 413)},
+)
+NOT_FOUND: dict[int | str, dict[str, Any]] = {404: {"model": ErrorBody}}
+
+
+@router.post("/sessions")
+async def create_session(
+    body: SessionCreate, key: ServerKeyDep, services: ServicesDep
+) -> SessionObject:
+    """Mint a session for a user, with what it may do."""
+    requests = body.rate_limits.max_requests_per_1_minute
+    minted = await services.sessions.mint(
+        body.user,
+        ttl=body.ttl,
+        requests=requests,
+        configuration=body.configuration,
+        server_key=key,
+    )
+    return session_object(
+        minted.id,
+        user=body.user,
+        status="active",
+        secret=minted.client_secret,
+        expires_at=minted.expires_at,
+        requests=requests or _usual_requests(services),
+        configuration=body.configuration,
+    )
+
+
+@router.post("/sessions/{session_id}/cancel", responses=NOT_FOUND)
+async def cancel_session(
+    session_id: str, key: ServerKeyDep, services: ServicesDep
+) -> SessionObject:
+    """End a session. It is over on all replicas at once."""
+    ended = await services.sessions.cancel_by_id(session_id, server_key=key)
+    if ended is None:
+        raise NotFoundError(f"Session {session_id} not found")
+    requests: int | None = json.loads(ended.limits).get("max_requests_per_1_minute")
+    return session_object(
+        ended.id,
+        user=ended.user_id,
+        status=ended.status,
+        secret="",
+        expires_at=ended.expires_at,
+        requests=requests or _usual_requests(services),
+        configuration=ended.configuration,
+    )
+
+
+@router.get("/threads", responses=NOT_FOUND)
+async def list_threads(
+    threads: ThreadsDep, cursor: CursorDep, user: str | None = None, limit: LimitParam = 20
+) -> ThreadList:
+    """List the threads of a user, or of all of them."""
+    page, more = await threads.list_threads(user, cursor, limit or 20)
+    data = [thread_object(each) for each in page]
+    return ThreadList(
+        data=data,
+        first_id=data[0].id if data else None,
+        last_id=data[-1].id if data else None,
+        has_more=more,
+    )
+
+
+@router.get("/threads/{thread_id}", responses=NOT_FOUND)
+async def get_thread(thread_id: str, threads: ThreadsDep) -> ThreadObject:
+    """Return a thread."""
+    return thread_object(await threads.find(thread_id))
+
+
+@router.delete("/threads/{thread_id}", responses=NOT_FOUND)
+async def delete_thread(
+    thread_id: str, key: ServerKeyDep, threads: ThreadsDep, services: ServicesDep
+) -> DeletedThread:
+    """Delete a thread with its items and files."""
+    thread = await threads.find(thread_id)
+    request = ThreadsDeleteReq(params=ThreadDeleteParams(thread_id=thread.id))
+    context = RequestContext(user_id=thread.user_id, request_id=get_request_id())
+    await services.server.handle(request, context)
+    audit("thread.deleted", user_id=thread.user_id, thread_id=thread.id, server_key=key)
+    return DeletedThread(id=thread.id)
+
+
+@router.get("/threads/{thread_id}/items", responses=NOT_FOUND)
+async def list_items(
+    thread_id: str, threads: ThreadsDep, cursor: CursorDep, limit: LimitParam = 20
+) -> ItemList:
+    """List the items of a thread that the API has objects for."""
+    page, more = await threads.list_items(thread_id, cursor, limit or 20)
+    data = [item_object(each) for each in page]
+    return ItemList(
+        data=data,
+        first_id=data[0]["id"] if data else None,
+        last_id=data[-1]["id"] if data else None,
+        has_more=more,
+    )
+
+
+def _usual_requests(services: Services) -> int:
+    return services.settings.session_requests_per_minute or UNLIMITED

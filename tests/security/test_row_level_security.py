@@ -1,0 +1,321 @@
+"""The second wall: Postgres itself shows nobody what is not theirs.
+
+Every owner filter of every statement is taken out once, and a stranger then tries everything. With
+row-level security nothing is seen or changed; without it the filters alone must hold, and a filter
+that is missing must show, or this test would prove nothing.
+"""
+
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from app.chatkit.context import RequestContext, RunIdentity, TokenUsage
+from app.chatkit.errors import NotFoundError, ThreadBusyError, UnprocessableError
+from app.chatkit.items import ThreadMetadata, UserMessageItem
+from app.db import statements, store
+from app.db.database import Database
+from app.db.engine import create_engine, transaction
+from app.db.store import PostgresStore, RunLostError
+from app.runs import ledger
+from app.runs.ledger import RunLedger
+from tests.databases import settings_for
+from tests.samples import MOMENT, answer, file
+from tests.security.tenants import TABLES, Ids, dump, furnish
+
+FILTER = re.compile(r"(?:\w+\.)?user_id = \$1")
+REFUSALS = (NotFoundError, RunLostError, ThreadBusyError, UnprocessableError, DBAPIError)
+
+Attempt = Callable[[], Awaitable[Any]]
+
+
+@pytest.fixture(scope="module")
+async def guarded(database_url: str) -> AsyncIterator[AsyncEngine]:
+    """An engine as the application has it."""
+    engine = create_engine(settings_for(database_url), guarded=True)
+    yield engine
+    await engine.dispose()
+
+
+@pytest.fixture(scope="module")
+async def owner(engine: AsyncEngine) -> str:
+    await furnish(engine, "wall_owner")
+    return "wall_owner"
+
+
+def attempts(engine: AsyncEngine, user_id: str, ids: Ids) -> dict[str, Attempt]:
+    """Return everything that a user can do to what ``ids`` name."""
+    database = Database(engine)
+    mine = PostgresStore(database)
+    runs = RunLedger(database)
+    me = RequestContext(user_id=user_id)
+    running = RequestContext(
+        user_id=user_id, run=RunIdentity(ids.run, "threads.add_user_message", "rep_stranger")
+    )
+    thread = ThreadMetadata(id=ids.thread, created_at=MOMENT, title="mine now")
+    item = answer(ids.message, "mine now").model_copy(update={"thread_id": ids.thread})
+    spoken = UserMessageItem(
+        id="msg_mine",
+        thread_id=ids.thread,
+        created_at=MOMENT,
+        content=[],
+        inference_options={},  # type: ignore[arg-type]
+    )
+    attachment = file(ids.attachment)
+
+    def page(visible: bool, order: str) -> Attempt:
+        load = mine.load_items_json if visible else mine.load_thread_items
+        return lambda: load(ids.thread, None, 10, order, me)
+
+    return {
+        "load_thread": lambda: mine.load_thread(ids.thread, me),
+        "begin_turn": lambda: mine.begin_turn(ids.thread, running),
+        "save_thread_changes": lambda: mine.save_thread_changes(thread, frozenset({"title"}), me),
+        "load_threads desc": lambda: mine.load_threads(10, None, "desc", me),
+        "load_threads asc": lambda: mine.load_threads(10, None, "asc", me),
+        "items asc": page(False, "asc"),
+        "items desc": page(False, "desc"),
+        "visible items asc": page(True, "asc"),
+        "visible items desc": page(True, "desc"),
+        "load_item": lambda: mine.load_item(ids.thread, ids.message, me),
+        "save_item": lambda: mine.save_item(ids.thread, item, me),
+        "save_item of a run": lambda: mine.save_item(ids.thread, item, running),
+        "delete_thread_item": lambda: mine.delete_thread_item(ids.thread, ids.message, me),
+        "delete_items_after": lambda: mine.delete_items_after(ids.thread, ids.message, me),
+        "add_user_message": lambda: mine.add_user_message(
+            thread, spoken, [attachment], me, new_thread=False
+        ),
+        "load_attachments": lambda: mine.load_attachments([ids.attachment], me),
+        "delete_attachment": lambda: mine.delete_attachment(ids.attachment, me),
+        "save_feedback": lambda: mine.save_feedback(ids.thread, [ids.message], "negative", me),
+        "find": lambda: runs.find(user_id, ids.run),
+        "find_running": lambda: runs.find_running(user_id, ids.thread),
+        "request_cancel": lambda: runs.request_cancel(user_id, ids.run),
+        "request_cancel_of_thread": lambda: runs.request_cancel_of_thread(user_id, ids.thread),
+        "finish": lambda: runs.finish(user_id, ids.run, "failed", usage=TokenUsage()),
+        "delete_thread": lambda: mine.delete_thread(ids.thread, me),
+    }
+
+
+@pytest.fixture(scope="module")
+async def nothing(engine: AsyncEngine) -> dict[str, str]:
+    """What everything answers that is tried with ids of nobody."""
+    ids = Ids.of("nobody")
+    tried = attempts(engine, "wall_nobody", ids)
+    return {name: await try_out(attempt, ids) for name, attempt in tried.items()}
+
+
+async def find_leaks(
+    engine: AsyncEngine, plain: AsyncEngine, stranger: str, owner: str, nothing: dict[str, str]
+) -> list[str]:
+    """Let a stranger try everything; return what showed or changed something of the owner's.
+
+    It shows already if the answer differs from the one for ids that do not exist.
+    """
+    leaks: list[str] = []
+    before = await dump(plain, owner)
+    ids = Ids.of(owner)
+    for name, attempt in attempts(engine, stranger, ids).items():
+        if await try_out(attempt, ids) != nothing[name]:
+            leaks.append(f"{name} shows")
+    if await dump(plain, owner) != before:
+        leaks.append("something changes")
+    return leaks
+
+
+async def try_out(attempt: Attempt, ids: Ids) -> str:
+    """Return what came of it, but for the ids in it."""
+    try:
+        outcome = str(await attempt())
+    except REFUSALS as error:
+        outcome = type(error).__name__
+    for name, value in vars(ids).items():
+        outcome = outcome.replace(value, name)
+    return outcome
+
+
+def mutants() -> Iterator[tuple[str, Any, Any, str]]:
+    """Yield every statement with one owner filter less: where it is kept, and the new text."""
+    places: list[tuple[Any, Any, str]] = [
+        (module, name, value)
+        for module in (statements, ledger)
+        for name, value in vars(module).items()
+        if isinstance(value, str) and name.isupper() and not name.startswith("_F")
+    ]
+    places += [(ledger, name, getattr(ledger, name)) for name in ("_FINISH", "_FIND")]
+    places.append((ledger, "_FIND_RUNNING", ledger._FIND_RUNNING))
+    for table in ("_LIST_ITEMS", "_LIST_THREADS"):
+        kept = getattr(store, table)
+        places += [(kept, key, sql) for key, sql in kept.items()]
+    for holder, key, sql in places:
+        for number, found in enumerate(FILTER.finditer(sql), start=1):
+            mutant = f"{sql[: found.start()]}true{sql[found.end() :]}"
+            yield f"{key} #{number}", holder, key, mutant
+
+
+MUTANTS = list(mutants())
+TELLING = {
+    "LOAD_THREAD #1",
+    "LOAD_ITEM #1",
+    "LOAD_ATTACHMENTS #1",
+    "SAVE_THREAD_CHANGES #2",
+    "DELETE_ITEM #2",
+    "DELETE_THREAD #3",
+    "DELETE_ATTACHMENT #2",
+    "_FIND #1",
+    "_FINISH #1",
+}
+"""Those that let something out by themselves, without row-level security."""
+
+
+@contextmanager
+def mutated(holder: Any, key: Any, sql: str) -> Iterator[None]:
+    """Put the mutant in the statement's place."""
+    with pytest.MonkeyPatch.context() as patch:
+        if isinstance(holder, dict):
+            patch.setitem(holder, key, sql)
+        else:
+            patch.setattr(holder, key, sql)
+        yield
+
+
+# --- both walls, one at a time -------------------------------------------------------------------
+
+
+async def test_filters_hold_when_row_level_security_is_off(
+    engine: AsyncEngine, owner: str, user_id: str, nothing: dict[str, str]
+) -> None:
+    assert await find_leaks(engine, engine, user_id, owner, nothing) == []
+
+
+async def test_both_walls_hold_together(
+    guarded: AsyncEngine,
+    engine: AsyncEngine,
+    owner: str,
+    user_id: str,
+    nothing: dict[str, str],
+) -> None:
+    assert await find_leaks(guarded, engine, user_id, owner, nothing) == []
+
+
+@pytest.mark.parametrize(
+    ("holder", "key", "sql"), [each[1:] for each in MUTANTS], ids=[each[0] for each in MUTANTS]
+)
+async def test_row_level_security_holds_when_a_filter_is_missing(
+    guarded: AsyncEngine,
+    engine: AsyncEngine,
+    owner: str,
+    user_id: str,
+    nothing: dict[str, str],
+    holder: Any,
+    key: Any,
+    sql: str,
+) -> None:
+    with mutated(holder, key, sql):
+        assert await find_leaks(guarded, engine, user_id, owner, nothing) == []
+
+
+@pytest.mark.parametrize(
+    ("holder", "key", "sql"),
+    [each[1:] for each in MUTANTS if each[0] in TELLING],
+    ids=[each[0] for each in MUTANTS if each[0] in TELLING],
+)
+async def test_missing_filter_shows_when_row_level_security_is_off(
+    engine: AsyncEngine, user_id: str, nothing: dict[str, str], holder: Any, key: Any, sql: str
+) -> None:
+    victim = f"victim_{user_id}"
+    await furnish(engine, victim)
+    with mutated(holder, key, sql):
+        assert await find_leaks(engine, engine, user_id, victim, nothing)
+
+
+def test_telling_mutants_exist() -> None:
+    assert {each[0] for each in MUTANTS} > TELLING
+
+
+# --- a developer's own query ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("table", TABLES)
+async def test_own_query_finds_nothing_when_it_forgets_the_owner(
+    guarded: AsyncEngine, owner: str, table: str
+) -> None:
+    async with guarded.connect() as connection:
+        assert (await connection.execute(text(f"SELECT * FROM {table}"))).all() == []
+        for statement in (f"DELETE FROM {table}", f"UPDATE {table} SET user_id = 'thief'"):
+            assert (await connection.execute(text(statement))).rowcount == 0
+
+
+async def test_own_query_finds_the_owners_rows_when_it_says_who_asks(
+    guarded: AsyncEngine, owner: str, user_id: str
+) -> None:
+    database = Database(guarded)
+    count = "SELECT count(*) AS number FROM threads WHERE $1 <> ''"
+    row, other = await database.row(count, owner), await database.row(count, user_id)
+    assert row is not None
+    assert other is not None
+    assert (row.number, other.number) == (1, 0)
+
+
+async def test_owner_is_forgotten_when_the_statement_is_over(
+    guarded: AsyncEngine, owner: str
+) -> None:
+    async with guarded.connect() as connection:
+        said = "WITH me AS (SELECT $1::chatkit_user) SELECT count(*) FROM threads"
+        result = await connection.exec_driver_sql(said, (owner,))
+        assert result.scalar_one() == 1
+        assert (await connection.execute(text("SELECT count(*) FROM threads"))).scalar_one() == 0
+
+
+async def test_rows_cannot_be_given_to_somebody_else(guarded: AsyncEngine, owner: str) -> None:
+    with pytest.raises(DBAPIError, match="row-level security"):
+        await Database(guarded).rows(
+            "UPDATE threads SET user_id = 'thief', id = 'thr_x' WHERE user_id = $1", owner
+        )
+
+
+@pytest.mark.parametrize(
+    ("scope", "statement"),
+    [
+        ("janitor", "SELECT 1 FROM threads"),
+        ("janitor", "SELECT 1 FROM chat_sessions"),
+        ("janitor", "DELETE FROM runs RETURNING 1"),
+        ("server_api", "SELECT 1 FROM attachments"),
+        ("server_api", "DELETE FROM threads RETURNING 1"),
+        ("server_api", "UPDATE thread_items SET hidden = true RETURNING 1"),
+        ("sessions", "SELECT 1 FROM threads"),
+        ("sessions", "DELETE FROM runs RETURNING 1"),
+        ("nobody", "SELECT 1 FROM threads"),
+    ],
+)
+async def test_scope_reaches_no_further_than_its_work(
+    guarded: AsyncEngine, owner: str, scope: Any, statement: str
+) -> None:
+    assert await Database(guarded).rows_across(scope, statement) == []
+
+
+async def test_application_is_no_superuser(guarded: AsyncEngine) -> None:
+    async with transaction(guarded) as connection:
+        who = await connection.execute(
+            text("SELECT rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = current_user")
+        )
+        assert who.scalar_one() is False
+    with pytest.raises(DBAPIError, match="must be owner"):
+        async with guarded.connect() as connection:
+            await connection.execute(text("ALTER TABLE threads DISABLE ROW LEVEL SECURITY"))
+
+
+async def test_every_table_with_an_owner_is_behind_the_wall(engine: AsyncEngine) -> None:
+    async with engine.connect() as connection:
+        rows = await connection.execute(
+            text(
+                "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace "
+                "AND relkind = 'r' AND relrowsecurity AND relforcerowsecurity"
+            )
+        )
+        assert set(rows.scalars()) == set(TABLES)
