@@ -68,12 +68,15 @@ class Conversation:
         assert isinstance(result, StreamingResult)
         return _read(result)
 
+    async def ask(self, request_type: str, **params: Any) -> Event:
+        """Send a request that is answered with JSON."""
+        body = json.dumps({"type": request_type, "params": params})
+        return json.loads((await self.server.process(body, self.context)).json)
+
     async def load_items(self) -> list[Event]:
         """Return the thread's items as a client gets them, oldest first."""
         params = {"thread_id": self.thread_id, "order": "asc"}
-        body = json.dumps({"type": "items.list", "params": params})
-        result = await self.server.process(body, self.context)
-        return json.loads(result.json)["data"]
+        return (await self.ask("items.list", **params))["data"]
 
 
 async def _read(result: StreamingResult) -> AsyncGenerator[Event]:

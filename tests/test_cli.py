@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import sys
+import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,9 +51,9 @@ async def run_app(directory: Path, *arguments: str, **environment: str) -> Outco
 
 
 @pytest.fixture
-def short_dir(short_tmp_dir: Path, request: pytest.FixtureRequest) -> Path:
+def short_dir(short_tmp_dir: Path) -> Path:
     """A working directory with room for a socket's path."""
-    path = short_tmp_dir / f"cli-{abs(hash(request.node.name)) % 10**6}"
+    path = short_tmp_dir / f"cli-{uuid.uuid4().hex[:8]}"
     path.mkdir()
     return path
 
@@ -110,7 +111,7 @@ async def test_the_conversation_is_still_there_when_the_server_was_killed(replic
     os.killpg(replica.process.pid, signal.SIGINT)  # as a terminal does: to the whole group
     assert await replica.wait() == 0
     assert embedded_server(short_dir) is None
-    assert "Traceback" not in replica.log
+    assert "Traceback" not in replica.log, replica.log
 
 
 async def test_nothing_embedded_is_started_when_database_url_is_set(
@@ -123,7 +124,7 @@ async def test_nothing_embedded_is_started_when_database_url_is_set(
     assert "embedded" not in replica.log
     replica.signal(signal.SIGTERM)
     assert await replica.wait() == 0
-    assert "Traceback" not in replica.log
+    assert "Traceback" not in replica.log, replica.log
 
 
 # What goes wrong
@@ -248,3 +249,16 @@ def test_the_database_stays_when_the_embedded_server_was_only_joined(in_process,
     assert main(["migrate"]) == 0
     assert embedded_server(short_dir) is not None
     server.stop()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("ASSISTANT_SERVER", "app.assistant.server:Nobody"), ("IDENTITY", "nowhere:identify")],
+)
+async def test_serve_says_in_one_line_what_is_wrong_when_a_name_cannot_be_loaded(
+    tmp_path: Path, database_url: str, name: str, value: str
+) -> None:
+    ended = await run_app(tmp_path, "serve", DATABASE_URL=database_url, **{name: value})
+    assert ended.code == 2
+    assert ended.errors.startswith(f"error: {name}: cannot load {value!r}")
+    assert len(ended.errors.splitlines()) == 1

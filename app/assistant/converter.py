@@ -1,9 +1,7 @@
 """How the items of a thread are told to the model, where the defaults are not enough."""
 
-from openai.types.responses import EasyInputMessageParam
-
 from app.chatkit.converters import InputItems, ThreadItemConverter, fence, text_part, user_message
-from app.chatkit.items import AssistantMessageItem, WidgetItem
+from app.chatkit.items import WidgetItem
 
 
 class AssistantConverter(ThreadItemConverter):
@@ -12,11 +10,6 @@ class AssistantConverter(ThreadItemConverter):
     Your own entities are a good reason (``tag_to_message_content``), and so are files that the
     model is to read (``attachment_to_message_content``).
     """
-
-    async def assistant_message_to_input(self, item: AssistantMessageItem) -> InputItems:
-        """Return the answer as plain text: the one form that the SDK takes for both model APIs."""
-        text = "\n".join(part.text for part in item.content)
-        return EasyInputMessageParam(type="message", role="assistant", content=text)
 
     async def widget_to_input(self, item: WidgetItem) -> InputItems:
         """Return what a widget says, where it can be copied as text; else the whole of it."""

@@ -7,6 +7,8 @@ from typing import Any, cast
 
 from agents import TResponseInputItem
 
+NOTE_LEAD = "A note for you, which the user does not see:\n<HiddenContext>"
+NOTE_END = "</HiddenContext>"
 QUESTIONS_LEAD = "The user was asked these questions; the form's status is "
 
 CONTEXT_LEADS = (
@@ -16,7 +18,7 @@ CONTEXT_LEADS = (
     "The user refers to this passage:\n<Quote>",
     "This image was generated for the user:",
     "An image was generated for the user here;",
-    "A note for you, which the user does not see:\n<HiddenContext>",
+    NOTE_LEAD,
     "What the @-mentions in this message stand for.",
 )
 """How the messages begin that the converter writes in the user's role, but not in their words."""
@@ -32,11 +34,15 @@ class ToolResult:
 
 @dataclass
 class Conversation:
-    """The input in short. ``results`` and ``answers`` are those since the last user message."""
+    """The input in short. All but ``user_texts`` is what came since the last user message.
+
+    ``note`` is the latest hidden one, if nothing else came after it.
+    """
 
     user_texts: list[str] = field(default_factory=list[str])
     results: list[ToolResult] = field(default_factory=list[ToolResult])
     answers: str | None = None
+    note: str | None = None
     words: int = 0
 
     @property
@@ -77,10 +83,14 @@ def _read_user_message(text: str, conversation: Conversation) -> None:
         conversation.answers = "\n".join(
             line for line in text.splitlines() if line.startswith("- ")
         )
+        conversation.note = None
+    elif text.startswith(NOTE_LEAD):
+        conversation.note = text.removeprefix(NOTE_LEAD).partition(NOTE_END)[0].strip()
+        conversation.results.clear()
     elif not text.startswith(CONTEXT_LEADS):
         conversation.user_texts.append(text)
         conversation.results.clear()
-        conversation.answers = None
+        conversation.answers = conversation.note = None
 
 
 def _texts(content: Any) -> Iterator[str]:

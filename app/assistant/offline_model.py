@@ -36,6 +36,9 @@ FAILURE = "The server had an error while processing your request."
 class OfflineModel(Model):
     """Answers by itself. ``delay`` is the time before each delta, in seconds."""
 
+    model = "offline"
+    """Its name, where a run's usage is written down."""
+
     def __init__(self, *, delay: float = DEFAULT_DELAY) -> None:
         self.delay = delay
 

@@ -60,6 +60,8 @@ def plan_answer(
     """Return the steps of the answer. Only tools in ``tool_names`` are called."""
     if conversation.results:
         return [Say(describe_result(conversation.results[-1]))]
+    if conversation.note is not None:
+        return [Say(f"It is noted. This is what I was told:\n\n> {conversation.note}")]
     if conversation.answers is not None:
         return [Say(f"Thank you. This is what you told me:\n\n{conversation.answers}")]
     for intent in INTENTS:
@@ -139,6 +141,10 @@ def _ask(match: re.Match[str]) -> list[Step]:
     return [CallTool("ask_user", {"question": "What shall I show you?", "options": options})]
 
 
+def _trip(match: re.Match[str]) -> list[Step]:
+    return [CallTool("offer_trip", {"city": (match["place"] or "").strip() or "Lisbon"})]
+
+
 def _plan(match: re.Match[str]) -> list[Step]:
     thoughts = [
         "First I look at what is being asked, and at what is already known.",
@@ -192,6 +198,13 @@ INTENTS = (
         tool="get_browser_time",
     ),
     Intent("Ask me something", "a question with suggestions", r"\bask me\b", _ask, tool="ask_user"),
+    Intent(
+        "Plan a trip to Lisbon",
+        "a form whose action starts an answer",
+        r"\btrip\b(?:.*?\bto\s+(?P<place>[^\n?!.,;]+))?",
+        _trip,
+        tool="offer_trip",
+    ),
     Intent("Make a plan", "reasoning, shown as a workflow", r"\b(think|plan)\b", _plan),
     Intent("Tell me a long story", "enough text to press Stop", r"\b(long|story)\b", _story),
     Intent("Help", "this list", r"\bhelp\b", _help),

@@ -6,6 +6,7 @@ from contextlib import aclosing
 from agents import ModelSettings, RunConfig, Runner
 from agents.tracing import TracingConfig
 
+from app.assistant.actions import actions
 from app.assistant.agent import create_agent
 from app.assistant.converter import AssistantConverter
 from app.assistant.models import SELECTABLE_MODELS, AssistantModels
@@ -24,6 +25,8 @@ MAX_TURNS = 10
 
 class AssistantServer(ChatKitServer[RequestContext]):
     """Answers with the agent of this package. ``aclose`` it at the end of the process."""
+
+    actions = actions
 
     def __init__(
         self,
@@ -59,7 +62,8 @@ class AssistantServer(ChatKitServer[RequestContext]):
             max_turns=MAX_TURNS,
         )
         events = stream_agent_response(agent_context, result)
-        async with self.titles.title_thread(thread, input_user_message), aclosing(events):
+        titled = input_user_message if context.features.automatic_titles else None
+        async with self.titles.title_thread(thread, titled), aclosing(events):
             async for event in events:
                 yield event
 

@@ -1,7 +1,7 @@
 """What the assistant can do besides talking.
 
 Three kinds of tools are shown: one that runs here and streams a widget, two that run in the page,
-and one that asks the user. Who is calling is always taken from the request
+and two that ask the user. Who is calling is always taken from the request
 (``call.context.request_context``), never from an argument that a model wrote.
 """
 
@@ -9,7 +9,8 @@ from typing import Literal
 
 from agents import RunContextWrapper, Tool, function_tool
 
-from app.assistant.weather import look_up_weather
+from app.assistant.actions import create_trip_widget, create_weather_buttons
+from app.assistant.weather import choose_units, look_up_weather
 from app.assistant.widgets.weather_card import stream_weather_card
 from app.chatkit.agents import AgentContext, ClientToolCall
 from app.chatkit.context import RequestContext
@@ -35,8 +36,9 @@ async def get_weather(call: RunContextWrapper[AgentContext[RequestContext]], cit
     """
     context = call.context
     await context.stream_progress(f"Looking at the sky over {city} …", icon="compass")
-    weather = look_up_weather(city, context.request_context.locale)
-    await context.stream_widget(stream_weather_card(weather), copy_text=weather.sentence)
+    weather = look_up_weather(city, choose_units(context.request_context.locale))
+    card = stream_weather_card(weather, create_weather_buttons(weather))
+    await context.stream_widget(card, copy_text=weather.sentence)
     return weather.sentence
 
 
@@ -91,7 +93,18 @@ def _create_question(question: str, options: list[str]) -> StructuredInput:
     return StructuredInputMultipleChoice(id="question", question=question, options=choices)
 
 
-TOOLS: list[Tool] = [get_weather, switch_theme, get_browser_time, ask_user]
+@function_tool
+async def offer_trip(call: RunContextWrapper[AgentContext[RequestContext]], city: str) -> None:
+    """Show the user a form for a trip to a city, and wait until they have filled it in.
 
-STOPPING_TOOLS: list[Tool] = [switch_theme, get_browser_time, ask_user]
+    Args:
+        city: The city to travel to.
+    """
+    text = f"A form for a trip to {city}"
+    await call.context.stream_widget(create_trip_widget(city), copy_text=text)
+
+
+TOOLS: list[Tool] = [get_weather, switch_theme, get_browser_time, ask_user, offer_trip]
+
+STOPPING_TOOLS: list[Tool] = [switch_theme, get_browser_time, ask_user, offer_trip]
 """Tools whose answer comes from the page: the run ends with them, and a new one goes on."""

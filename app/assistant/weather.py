@@ -2,6 +2,7 @@
 
 import zlib
 from dataclasses import dataclass
+from typing import Literal
 
 from app.chatkit.icons import IconName
 
@@ -14,12 +15,15 @@ SKIES: tuple[tuple[str, IconName], ...] = (
 )
 FAHRENHEIT_REGIONS = ("-US", "-LR")
 
+Units = Literal["metric", "imperial"]
+
 
 @dataclass(frozen=True)
 class Weather:
     """What the weather is like; ``temperature`` and ``wind`` are written with their units."""
 
     city: str
+    units: Units
     sky: str
     icon: IconName
     temperature: str
@@ -31,12 +35,18 @@ class Weather:
         return f"In {self.city} it is {self.temperature} and {self.sky}, with {self.wind} of wind."
 
 
-def look_up_weather(city: str, locale: str) -> Weather:
-    """Return the weather of ``city``, in the units that ``locale`` (BCP 47) is used to."""
+def choose_units(locale: str) -> Units:
+    """Return the units that a locale (BCP 47) is used to."""
+    return "imperial" if locale.endswith(FAHRENHEIT_REGIONS) else "metric"
+
+
+def look_up_weather(city: str, units: Units) -> Weather:
+    """Return the weather of ``city``."""
     name = " ".join(city.split())[:60] or "Nowhere"
     number = zlib.crc32(name.casefold().encode())
     sky, icon = SKIES[number % len(SKIES)]
     celsius, wind = number // 7 % 30, number // 11 % 40
-    if locale.endswith(FAHRENHEIT_REGIONS):
-        return Weather(name, sky, icon, f"{celsius * 9 // 5 + 32} °F", f"{wind * 5 // 8} mph")
-    return Weather(name, sky, icon, f"{celsius} °C", f"{wind} km/h")
+    if units == "imperial":
+        fahrenheit = celsius * 9 // 5 + 32
+        return Weather(name, units, sky, icon, f"{fahrenheit} °F", f"{wind * 5 // 8} mph")
+    return Weather(name, units, sky, icon, f"{celsius} °C", f"{wind} km/h")

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from app.chatkit.context import TokenUsage
 from app.chatkit.items import AssistantMessageItem
 from app.chatkit.server import INTERRUPTED_NOTE
 from app.chatkit.wire import dump_wire
@@ -81,15 +82,6 @@ class Renewal:
     snapshot: Sequence[AssistantMessageItem] | None
 
 
-@dataclass(slots=True)
-class Usage:
-    """What a run used: the model's name, tokens in and tokens out."""
-
-    model: str | None = None
-    input_tokens: int | None = None
-    output_tokens: int | None = None
-
-
 class RunLedger:
     """Statements on ``runs``; each is one round trip."""
 
@@ -102,25 +94,25 @@ class RunLedger:
         run_id: str,
         state: RunState,
         *,
+        usage: TokenUsage,
         error_id: str | None = None,
-        usage: Usage | None = None,
     ) -> None:
         """End a run; one that was taken over stays as it is."""
-        used = usage or Usage()
         await self._database.rows(
             _FINISH,
             user_id,
             run_id,
             state,
             error_id,
-            used.model,
-            used.input_tokens,
-            used.output_tokens,
+            usage.model,
+            usage.input_tokens,
+            usage.output_tokens,
         )
 
     async def renew(self, renewals: Sequence[Renewal]) -> dict[str, bool]:
         """Renew runs; return, for those still held, whether a cancel was asked for."""
-        rows = await self._database.rows(
+        rows = await self._database.rows_across(
+            "janitor",
             _RENEW,
             [each.user_id for each in renewals],
             [each.run_id for each in renewals],
@@ -147,7 +139,9 @@ class RunLedger:
 
     async def recover(self, *, silent_for: float, batch: int = 100) -> list[str]:
         """End runs whose heartbeat stopped ``silent_for`` seconds ago; return their ids."""
-        rows = await self._database.rows(_RECOVER, silent_for, batch, INTERRUPTED_NOTE)
+        rows = await self._database.rows_across(
+            "janitor", _RECOVER, silent_for, batch, INTERRUPTED_NOTE
+        )
         return [row.id for row in rows]
 
 

@@ -157,14 +157,15 @@ class Runs:
         runs = self.running
         if not runs:
             return
+        # Others may claim their thread while the statement is under way; it cannot know of them.
+        begun = {run.id for run in runs if run.began}
         held = await self._ledger.renew(
             [Renewal(run.user_id, run.id, run.snapshot()) for run in runs]
         )
         for run in runs:
             if run.id not in held:
-                # Not claimed yet (still waiting for its thread), or taken over by another replica.
-                if run.began and not run.task.done() and not run.ending:
-                    run.stop("lost")
+                if run.id in begun and not run.task.done() and not run.ending:
+                    run.stop("lost")  # another replica has taken it over
             elif held[run.id]:
                 run.stop("stopped")
 

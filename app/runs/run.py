@@ -28,7 +28,7 @@ BusyPolicy = Literal["wait", "interrupt", "reject"]
 
 WAITING = "Another answer is still being written here. Yours starts right after it."
 STILL_BUSY = "Another answer is still being written in this thread. Please try again in a moment."
-RESTARTING = "The server is restarting. What was written so far is saved; please try again."
+CUT_OFF = "The answer was cut off. What was written so far is saved; please try again."
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,10 +124,12 @@ class Run:
             async with aclosing(self._frames()) as frames:
                 async for frame in frames:
                     self._append(frame)
-            failed = self._pipeline is not None and self._pipeline.failed
-            state = "failed" if failed else "completed"
+            state = self._settled_state()
         except asyncio.CancelledError:
-            state = "cancelled" if self._stop_reason == "stopped" else "interrupted"
+            if self._pipeline is not None and self._pipeline.is_settled:
+                state = self._settled_state()  # everything was said and stored by then
+            else:
+                state = "cancelled" if self._stop_reason == "stopped" else "interrupted"
             if self._stop_reason is None:
                 raise
         except (NotFoundError, RequestRefusedError) as error:
@@ -136,6 +138,9 @@ class Run:
             self._fail(error)
         finally:
             await finish(self._end(state))
+
+    def _settled_state(self) -> RunState:
+        return "failed" if self._pipeline is not None and self._pipeline.failed else "completed"
 
     async def _frames(self) -> AsyncGenerator[bytes, None]:
         """Yield the turn's frames, once the thread is free for it."""
@@ -192,14 +197,14 @@ class Run:
 
     async def _end(self, state: RunState) -> None:
         self.ending = True
-        if self._stop_reason == "interrupted":
-            self._append(
-                encode_event(ErrorEvent(code="custom", message=RESTARTING, allow_retry=True))
-            )
+        if state == "interrupted":
+            self._append(encode_event(ErrorEvent(code="custom", message=CUT_OFF, allow_retry=True)))
         if self._stop_reason != "lost":
             error_id = self._pipeline.error_id if self._pipeline else None
             try:
-                await self._ledger.finish(self.user_id, self.id, state, error_id=error_id)
+                await self._ledger.finish(
+                    self.user_id, self.id, state, usage=self._context.usage, error_id=error_id
+                )
             except Exception:
                 # The janitor frees the thread once the heartbeat has been silent long enough.
                 logger.exception("Could not end a run", extra={"run_id": self.id})

@@ -3,6 +3,7 @@
  * view needs is in `state`, `busy`, `loading` and `banner`; `hooks.changed()` says look again.
  */
 import { ask, attach, RefusedError, stream, UnreachableError } from './client.js';
+import { withValues } from './forms.js';
 import * as states from './state.js';
 
 const RECONNECT_MS = [300, 1000, 3000, 6000, 10_000];
@@ -112,9 +113,7 @@ export class Conversation {
 
   /** A widget action. `streaming: false` asks for one changed item and works during an answer. */
   async act({ type, payload, handler, streaming }, itemId, values) {
-    const isObject = payload === undefined || payload === null || (typeof payload === 'object' && !Array.isArray(payload));
-    const merged = isObject && (payload || values) ? { ...payload, ...values } : payload;
-    const params = { thread_id: this.threadId, item_id: itemId, action: { type, payload: merged ?? null } };
+    const params = { thread_id: this.threadId, item_id: itemId, action: { type, payload: withValues(payload, values) } };
     if (handler === 'client') {
       document.dispatchEvent(new CustomEvent('chatkit:action', { detail: { action: params.action, itemId } }));
     } else if (streaming === false) {

@@ -19,6 +19,23 @@ export function formValues(form) {
   return values;
 }
 
+/** One value under its dotted name. */
+export const nested = (name, value) => String(name).split('.').reduceRight((inner, key) => ({ [key]: inner }), value);
+
+const isRecord = (value) => typeof value === 'object' && value !== null && !Array.isArray(value);
+
+/** An action's payload with the form's values in it. What the widget fixed stays as it is. */
+export function withValues(payload, values) {
+  if (payload !== null && payload !== undefined && !isRecord(payload)) return payload;
+  const merged = { ...payload };
+  for (const [name, value] of Object.entries(values ?? {})) {
+    if (!Object.hasOwn(merged, name)) merged[name] = value;
+    else if (isRecord(merged[name]) && isRecord(value)) merged[name] = withValues(merged[name], value);
+    else console.error(`The form field "${name}" is ignored: the action's payload has a key of that name`);
+  }
+  return merged;
+}
+
 /** Runs `redraw` and carries over what the user has typed and where the cursor is. */
 export function keepFields(holder, redraw) {
   const fields = () => [...holder.querySelectorAll('[data-field]')];

@@ -5,7 +5,7 @@
  */
 import { chart } from './chart.js';
 import { h, icon, image } from './dom.js';
-import { formValues } from './forms.js';
+import { formValues, nested } from './forms.js';
 import { markdown } from './markdown.js';
 
 /** `act(action, { element, values })` sends an action; `element` is what shows that it is busy. */
@@ -20,7 +20,7 @@ export function renderWidget(root, act) {
 }
 let serial = 0;
 
-const list = (value) => (Array.isArray(value) ? value : value && typeof value === 'object' ? [value] : []);
+const list = (value) => (Array.isArray(value) ? value.flat(Infinity) : value && typeof value === 'object' ? [value] : []);
 const children = (node, ctx) => list(node.children).map((child) => component(child, ctx));
 
 function component(node, ctx) {
@@ -120,11 +120,11 @@ const box = (direction, tag = 'div') => (node, ctx) => {
 
 /* Actions */
 
-/** Every action that starts inside a form carries the form's values. */
-function fire(ctx, action, element, extra) {
+/** Every action that starts inside a form carries the form's values; `own` is that of a lone field. */
+function fire(ctx, action, element, own) {
   if (!action || typeof action.type !== 'string') return;
   const form = element.closest('form');
-  ctx.act(action, { element, values: { ...(form ? formValues(form) : null), ...extra } });
+  ctx.act(action, { element, values: form ? formValues(form) : own });
 }
 
 const asForm = (ctx, action, element) => {
@@ -185,7 +185,7 @@ function button(node, ctx) {
 /* Fields. `data-field` holds the name: ids and names from a widget must not mix with the page's. */
 
 const fieldId = (ctx, name) => `${ctx.key}-${name}`;
-const changed = (ctx, node, read) => node.onChangeAction && ((event) => fire(ctx, node.onChangeAction, event.currentTarget, { [node.name]: read(event.currentTarget) }));
+const changed = (ctx, node, read) => node.onChangeAction && ((event) => fire(ctx, node.onChangeAction, event.currentTarget, nested(node.name, read(event.currentTarget))));
 
 function field(tag, node, ctx, props, ...content) {
   const name = String(node.name ?? '');

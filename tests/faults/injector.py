@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 import asyncpg
 
@@ -19,11 +20,15 @@ from tests.faults.clients import Client
 from tests.faults.replicas import FaultyReplica
 
 HEARTBEAT = 0.1
-TAKEOVER = 1.0
+TAKEOVER = 0.7
 CLIENTS = 8
+PATIENCE = 20  # seconds without a single stream, after which the storm has failed
 
 # How often each kind of fault is drawn. Dropped sockets are what happens most in life, too.
-WEIGHTS = {"drop": 20, "pause": 4, "kill": 2, "postgres": 1}
+WEIGHTS = {"drop": 40, "pause": 6, "kill": 4, "postgres": 3}
+
+
+Target = TypeVar("Target")
 
 
 @dataclass
@@ -51,13 +56,41 @@ class Report:
         )
 
 
+@dataclass(frozen=True)
+class Fault:
+    """One planned fault; ``target`` from 0 to 1 picks among those that can be hit by then."""
+
+    kind: str
+    target: float
+    seconds: float
+    wait: float
+
+    def pick(self, candidates: list[Target]) -> Target:
+        """Return the candidate that is hit."""
+        return candidates[int(self.target * len(candidates))]
+
+
+def plan_faults(seed: int, count: int) -> list[Fault]:
+    """Return the same faults, in the same order, for the same seed."""
+    dice = random.Random(seed)
+    return [
+        Fault(
+            kind=dice.choices(list(WEIGHTS), list(WEIGHTS.values()))[0],
+            target=dice.random(),
+            # Half of the pauses are long enough that the other replica takes over.
+            seconds=dice.choice([0.2, TAKEOVER + 0.5]),
+            wait=dice.uniform(0.02, 0.1),
+        )
+        for _ in range(count)
+    ]
+
+
 class Storm:
     """Injects ``count`` faults while clients talk, then lets everything settle and checks."""
 
     def __init__(self, directory: Path, *, seed: int, count: int) -> None:
         self.report = Report(seed)
-        self._count = count
-        self._random = random.Random(seed)
+        self._plan = plan_faults(seed, count)
         self._postgres = EmbeddedPostgres(directory / "pg", durable=True)
         self._directory = directory
         self._postgres_free = asyncio.Lock()
@@ -109,11 +142,10 @@ class Storm:
         talking = [asyncio.create_task(client.run(stop)) for client in self._clients]
         watching = asyncio.create_task(self._watch_takeovers())
         async with asyncio.TaskGroup() as faults:
-            for _ in range(self._count):
-                (name,) = self._random.choices(list(WEIGHTS), list(WEIGHTS.values()))
-                await self._inject(name, faults)
-                self.report.faults[name] += 1
-                await asyncio.sleep(self._random.uniform(0.02, 0.1))
+            for fault in self._plan:
+                await self._inject(fault, faults)
+                self.report.faults[fault.kind] += 1
+                await asyncio.sleep(fault.wait)
         stop.set()
         await asyncio.gather(*talking)
         await asyncio.sleep(TAKEOVER * 2)
@@ -121,23 +153,22 @@ class Storm:
         with contextlib.suppress(asyncio.CancelledError):
             await watching
 
-    async def _inject(self, name: str, faults: asyncio.TaskGroup) -> None:
+    async def _inject(self, fault: Fault, faults: asyncio.TaskGroup) -> None:
         """Begin a fault; those of different targets go on side by side."""
-        if name == "drop":
-            while not (streaming := [each for each in self._clients if each.streaming]):
-                await asyncio.sleep(0.01)
-            self._random.choice(streaming).drop.set()
+        if fault.kind == "drop":
+            async with asyncio.timeout(PATIENCE):
+                while not (streaming := [each for each in self._clients if each.streaming]):
+                    await asyncio.sleep(0.01)
+            fault.pick(streaming).drop.set()
             return
-        if name == "postgres":
+        if fault.kind == "postgres":
             await self._postgres_free.acquire()
             faults.create_task(self._restart_postgres())
             return
-        replica = self._random.choice(self._replicas)
+        replica = fault.pick(self._replicas)
         await replica.free.acquire()
-        # Half of the pauses are long enough that the other replica takes over.
-        seconds = self._random.choice([0.2, TAKEOVER + 0.8])
-        fault = self._kill(replica) if name == "kill" else self._pause(replica, seconds)
-        faults.create_task(fault)
+        begun = self._kill(replica) if fault.kind == "kill" else self._pause(replica, fault.seconds)
+        faults.create_task(begun)
 
     async def _pause(self, replica: FaultyReplica, seconds: float) -> None:
         replica.send(signal.SIGSTOP)

@@ -90,6 +90,8 @@ class FakeOpenAI:
         self.requests: list[ReceivedRequest] = []
         self.title: str | int = "A fake title"
         """What a request for a title gets; a number is an error status."""
+        self.hung_up = threading.Event()
+        """Whether a client has closed its connection in the middle of a stream."""
 
     @property
     def streamed(self) -> list[ReceivedRequest]:
@@ -101,6 +103,7 @@ class FakeOpenAI:
         self.replies.clear()
         self.requests.clear()
         self.title = "A fake title"
+        self.hung_up.clear()
 
     def create_app(self) -> Starlette:
         return Starlette(
@@ -117,7 +120,7 @@ class FakeOpenAI:
         reply = self.replies.popleft()
         if reply.status != 200:
             return _error(reply.status, reply.headers)
-        return _stream(_response_frames(reply), reply)
+        return _stream(_response_frames(reply), reply, self.hung_up)
 
     async def _chat_completions(self, request: Request) -> Response:
         received = await self._receive(request)
@@ -127,7 +130,7 @@ class FakeOpenAI:
         if reply.status != 200:
             return _error(reply.status, reply.headers)
         wants_usage = (received.body.get("stream_options") or {}).get("include_usage", False)
-        return _stream(_chunk_frames(reply, wants_usage=wants_usage), reply)
+        return _stream(_chunk_frames(reply, wants_usage=wants_usage), reply, self.hung_up)
 
     async def _receive(self, request: Request) -> ReceivedRequest:
         body = await request.json()
@@ -178,11 +181,17 @@ def _error(status: int, headers: dict[str, str]) -> Response:
     return JSONResponse({"error": error}, status_code=status, headers=headers)
 
 
-def _stream(frames: Iterator[str], reply: Reply) -> Response:
+def _stream(frames: Iterator[str], reply: Reply, hung_up: threading.Event) -> Response:
     async def body() -> AsyncIterator[str]:
-        for frame in frames:
-            yield frame
-            await asyncio.sleep(reply.pause)
+        is_sent = False
+        try:
+            for frame in frames:
+                yield frame
+                await asyncio.sleep(reply.pause)
+            is_sent = True
+        finally:
+            if not is_sent:
+                hung_up.set()
         if reply.broken:
             raise BrokenConnectionError
 

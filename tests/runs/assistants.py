@@ -81,5 +81,28 @@ class CountingServer(ChatKitServer[RequestContext]):
         yield ThreadItemDoneEvent(item=item.model_copy(update={"content": [done]}))
 
 
+class SlowStore:
+    """A store whose every write takes its time."""
+
+    WRITES = ("add_user_message", "add_thread_item", "save_item", "save_thread_changes")
+
+    def __init__(self, store: Store[RequestContext], delay: float) -> None:
+        self._store = store
+        self._delay = delay
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._store, name)
+        if name not in self.WRITES:
+            return found
+
+        async def write(*args: Any, **kwargs: Any) -> Any:
+            await asyncio.sleep(self._delay)
+            result = await found(*args, **kwargs)
+            await asyncio.sleep(self._delay)
+            return result
+
+        return write
+
+
 def _update(item: AssistantMessageItem, update: Any) -> ThreadItemUpdatedEvent:
     return ThreadItemUpdatedEvent(item_id=item.id, update=update)

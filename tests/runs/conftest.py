@@ -27,7 +27,12 @@ class LocalReplica:
     url: str
     app: FastAPI
     uvicorn: uvicorn.Server
-    assistant: CountingServer
+    made: list[CountingServer]
+
+    @property
+    def assistant(self) -> CountingServer:
+        """The replica's assistant, where that is the counting one."""
+        return self.made[0]
 
     @property
     def runs(self) -> Runs:
@@ -61,10 +66,15 @@ async def start_local(
         settings = settings_for(
             database_url,
             data_dir=tmp_path,
-            assistant_server="tests.runs.assistants:create_assistant",
             log_level="ERROR",
             database_pool_size=5,
-            **({"shutdown_drain": 0} | values),
+            **(
+                {
+                    "shutdown_drain": 0,
+                    "assistant_server": "tests.runs.assistants:create_assistant",
+                }
+                | values
+            ),
         )
         app = create_app(settings)
         server = uvicorn.Server(
@@ -79,7 +89,7 @@ async def start_local(
             if task.done():
                 task.result()
             await asyncio.sleep(0.01)
-        return LocalReplica(f"http://127.0.0.1:{port}", app, server, created[-1])
+        return LocalReplica(f"http://127.0.0.1:{port}", app, server, created[-1:])
 
     yield start
     for server, _ in servers:

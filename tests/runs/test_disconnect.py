@@ -6,7 +6,8 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from tests.e2e.replica import Page, message
-from tests.runs.assistants import WORDS
+from tests.providers.fake_openai import Reply, run_fake_openai
+from tests.runs.assistants import WORDS, SlowStore
 from tests.runs.conftest import StartLocal, ThreadLook
 
 ANSWER = "".join(WORDS)
@@ -61,6 +62,46 @@ async def test_run_is_cancelled_and_its_text_kept_when_the_connection_closes_at_
             words_seen = max(0, frames - 5)
             assert sum(map(len, found.texts)) >= len("".join(WORDS[:words_seen]))
     assert "cancelled" in replica.assistant.ended
+
+
+async def test_text_is_kept_when_the_connection_closes_and_every_write_is_slow(
+    start_local: StartLocal, look: Look
+) -> None:
+    replica = await start_local()
+    replica.assistant.store = SlowStore(replica.assistant.store, 0.03)  # type: ignore[assignment]
+    async with Page(replica.url) as page:
+        for frames in range(4, FRAMES, 3):
+            thread_id = await read_and_leave(page, frames)
+            await asyncio.wait_for(replica.idle(), 5)
+            found = await look(thread_id)
+            if found.run_states == ["completed"]:
+                assert found.texts == [ANSWER]
+                continue
+            assert found.run_states == ["cancelled"]
+            assert found.types.count("sdk_hidden_context") == 1
+            assert sum(map(len, found.texts)) >= len("".join(WORDS[: max(0, frames - 5)]))
+
+
+@pytest.mark.parametrize("model_api", ["responses", "chat_completions"])
+async def test_model_call_ends_when_the_connection_closes(
+    start_local: StartLocal, look: Look, model_api: str
+) -> None:
+    with run_fake_openai() as provider:
+        provider.replies.append(Reply(text="word " * 400, pause=0.02))
+        replica = await start_local(
+            assistant_server="app.assistant.server:AssistantServer",
+            openai_api_key="sk-test",
+            openai_base_url=provider.base_url,
+            model_api=model_api,
+        )
+        async with Page(replica.url) as page:
+            thread_id = await read_and_leave(page, 12)
+            await asyncio.wait_for(replica.idle(), 5)
+        assert await asyncio.to_thread(provider.hung_up.wait, 5)
+    found = await look(thread_id)
+    assert found.run_states == ["cancelled"]
+    assert "word word" in found.texts[0]
+    assert found.types[-1] == "sdk_hidden_context"
 
 
 @pytest.mark.parametrize(

@@ -255,3 +255,32 @@ async def test_thread_is_free_again_when_a_request_was_refused_after_its_claim(
         assert refused.status == 404
         again = await (await say_again(page, thread_id)).ended()
         assert again.events[0]["type"] == "thread.item.done"
+
+
+async def test_run_goes_on_when_it_claims_its_thread_during_a_heartbeat(
+    start_local: StartLocal, look: Look, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replica = await start_local(run_heartbeat=60)
+    ledger = replica.runs._ledger
+    renew, asked, answer = ledger.renew, asyncio.Event(), asyncio.Event()
+
+    async def slow_renew(renewals: Any) -> dict[str, bool]:
+        held = await renew(renewals)
+        asked.set()
+        await answer.wait()
+        return held
+
+    async with Page(replica.url) as page:
+        held_back = await hold_answer(replica, page)
+        monkeypatch.setattr(ledger, "renew", slow_renew)
+        waiting = await (await say_again(page, held_back.thread_id)).begun()
+        beat = asyncio.create_task(replica.runs.beat())
+        await asyncio.wait_for(asked.wait(), 5)
+        release(replica)
+        while waiting.events[-1]["type"] == "progress_update":
+            await asyncio.sleep(0.01)
+        answer.set()
+        await beat
+        await asyncio.gather(held_back.ended(), waiting.ended())
+    assert answer_text(waiting.events) == ANSWER
+    assert (await look(held_back.thread_id)).run_states == ["completed", "completed"]

@@ -1,0 +1,1 @@
+"""Side by side with the official SDK: ``python -m benchmarks``."""

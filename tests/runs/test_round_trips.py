@@ -1,0 +1,52 @@
+"""A database round trip is a budget item: how many a turn takes, with everything on."""
+
+from typing import Any
+
+from sqlalchemy import event
+
+from tests.e2e.replica import Page, answer_text, message
+from tests.runs.conftest import LocalReplica, StartLocal
+
+
+class StatementCount:
+    """The statements that a replica has sent."""
+
+    def __init__(self, replica: LocalReplica) -> None:
+        self.statements: list[str] = []
+        engine = replica.runs._ledger._database.engine.sync_engine
+        event.listen(engine, "before_cursor_execute", self._note)
+        # In autocommit there is no BEGIN, COMMIT or ROLLBACK that would go uncounted.
+        assert engine.dialect._on_connect_isolation_level == "AUTOCOMMIT"
+
+    def _note(self, *arguments: Any) -> None:
+        self.statements.append(arguments[2])
+
+    def take(self) -> list[str]:
+        """Return what was sent since the last call."""
+        taken, self.statements = self.statements, []
+        return taken
+
+
+async def test_a_turn_stays_within_its_budget_of_round_trips(start_local: StartLocal) -> None:
+    replica = await start_local(
+        assistant_server="app.assistant.server:AssistantServer", run_heartbeat=60, run_takeover=240
+    )
+    async with Page(replica.url) as page:
+        await page.create("Warm up")
+        count = StatementCount(replica)
+        events = await page.create("Hello")
+        await replica.idle()
+        created = count.take()
+        answered = await page.stream(
+            "threads.add_user_message",
+            thread_id=events[0]["thread"]["id"],
+            input=message("Hello again"),
+        )
+        await replica.idle()
+        added = count.take()
+    assert answer_text(events)
+    assert answer_text(answered)
+    assert len(created) <= 7, created
+    assert len(added) <= 6, added
+    # Spelt out, so that one more statement does not hide within the budget.
+    assert (len(created), len(added)) == (6, 6)
