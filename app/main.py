@@ -33,6 +33,9 @@ from app.runs.registry import Runs
 from app.runs.run import RunOptions
 from app.settings import Settings, SettingsError, load_settings
 
+GC_THRESHOLD = 20_000
+"""New objects between two looks of the garbage collector; Python's own is some 700 to 2,000."""
+
 AssistantFactory = Callable[..., ChatKitServer[RequestContext]]
 """Makes the assistant: called with the store, and ``settings`` by name."""
 
@@ -98,6 +101,8 @@ def _create_lifespan(
         # What lives from here to the end need not be looked at by the garbage collector again.
         gc.collect()
         gc.freeze()
+        # The Agents SDK leaves cycles behind at every turn: collect them a few turns at a time.
+        gc.set_threshold(GC_THRESHOLD, 20, 20)
         try:
             yield State(
                 services=Services(

@@ -21,6 +21,7 @@ import openai
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from app.chatkit import outbox
 from app.db import migrate
 from app.db.embedded import EmbeddedPostgres
 from app.db.engine import create_engine
@@ -75,6 +76,14 @@ def _no_model_calls() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(openai.AsyncOpenAI, "request", guarded_request)
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _unpaced_text() -> Iterator[None]:
+    """Let every delta of a scripted model out by itself, so that tests can stop at any of them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(outbox, "TEXT_INTERVAL", 0.0)
         yield
 
 

@@ -81,10 +81,11 @@ class AssistantServer(ChatKitServer[RequestContext]):
         """Return how the agent runs for this message. What it traces goes to the key's account."""
         options = message.inference_options if message else InferenceOptions()
         key = self.settings.openai_api_key if self.settings.tracing else None
+        tool = self._choose_tool(options)
         return RunConfig(
             model=self._choose_model(options),
             model_provider=self.models,
-            model_settings=ModelSettings(tool_choice=self._choose_tool(options)),
+            model_settings=ModelSettings(tool_choice=tool) if tool else None,
             tracing_disabled=key is None,
             tracing=TracingConfig(api_key=key.get_secret_value()) if key else None,
             workflow_name="Assistant",

@@ -9,6 +9,7 @@ from typing import Any, cast
 from pydantic import BaseModel
 from pydantic_core import to_jsonable_python
 
+from app.chatkit.actions import ActionConfig
 from app.chatkit.events import (
     WidgetComponentUpdated,
     WidgetRootUpdated,
@@ -19,6 +20,10 @@ from app.chatkit.widgets import Card, ListView, WidgetComponent, WidgetRoot
 
 WidgetUpdate = WidgetStreamingTextValueDelta | WidgetComponentUpdated | WidgetRootUpdated
 Props = dict[str, Any]
+
+_CHILDREN = frozenset({"children"})
+_WITH_TEXT = frozenset({"children", "value", "streaming"})
+_SCALARS = (str, int, float, bool)
 
 
 def diff_widget(before: WidgetRoot, after: WidgetRoot) -> list[WidgetUpdate]:
@@ -65,8 +70,7 @@ class _Comparison:
 
     def _updates_inside(self, before: Props, after: Props) -> list[WidgetUpdate] | None:
         delta = self._text_delta(before, after)
-        apart = {"children", "value", "streaming"} if delta else {"children"}
-        if not is_same(_without(before, apart), _without(after, apart)):
+        if not _same_props(before, after, _WITH_TEXT if delta else _CHILDREN):
             return None
         updates = self._updates_below(before.get("children"), after.get("children"))
         return updates if updates is None or delta is None else [delta, *updates]
@@ -128,21 +132,29 @@ def _components(value: object) -> Iterator[WidgetComponentBase]:
             pending.extend(cast(list[object], each))
         elif isinstance(each, WidgetComponentBase):
             yield each
-            pending.append(getattr(each, "children", None))
+            pending.append(each.__dict__.get("children"))
 
 
 def _as_list(value: object) -> list[object] | None:
     return cast(list[object], value) if isinstance(value, list) else None
 
 
-def _without(props: Props, names: set[str]) -> Props:
-    return {name: value for name, value in props.items() if name not in names}
+def _same_props(before: Props, after: Props, apart: frozenset[str]) -> bool:
+    """Whether two components have the same props, those in `apart` aside."""
+    if before.keys() - apart != after.keys() - apart:
+        return False
+    return all(name in apart or is_same(value, after[name]) for name, value in before.items())
 
 
 def is_same(before: object, after: object) -> bool:
     """Whether two values look the same on the wire, whatever classes hold them."""
     if before is after:
         return True
+    if type(before) is type(after):
+        if isinstance(before, _SCALARS):
+            return before == after
+        if isinstance(before, ActionConfig) and isinstance(after, ActionConfig):
+            return is_same(before.__dict__, after.__dict__)
     if isinstance(before, BaseModel | datetime):
         before = to_jsonable_python(before)
     if isinstance(after, BaseModel | datetime):

@@ -338,6 +338,13 @@ async def test_old_tool_result_is_not_told_again() -> None:
     assert "You said: “thanks”" in text_of(await answer(history))
 
 
+async def test_note_is_told_when_an_action_left_one_behind_the_message() -> None:
+    lead = "A note for you, which the user does not see:\n<HiddenContext>\n"
+    note = user(f"{lead}The user clicked.\n</HiddenContext>")
+    assert "> The user clicked." in text_of(await answer([user("weather"), note]))
+    assert "You said: “thanks”" in text_of(await answer([user("weather"), note, user("thanks")]))
+
+
 @pytest.mark.parametrize("intent", INTENTS, ids=lambda intent: intent.example)
 def test_example_matches_its_intent_first(intent: Any) -> None:
     matching = [each for each in INTENTS if each.match(intent.example, None)]

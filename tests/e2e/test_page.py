@@ -112,6 +112,7 @@ async def test_model_stops_and_the_text_stays_when_stop_is_pressed(page: Page) -
     await expect(page.get_by_test_id("busy")).to_have_count(0)
     stopped = await answer.inner_text()
     await send(page, "Tell me a long story")
+    await expect(answer).to_have_count(2)
     await finished(page)
     assert len(stopped) < len(await answer.last.inner_text())
 
