@@ -198,7 +198,12 @@ class Storm:
                     " WHERE state = 'interrupted'"
                 )
                 await connection.close()
-            except (OSError, asyncpg.OperatorInterventionError, asyncpg.InterfaceError):
+            except (
+                OSError,
+                asyncpg.OperatorInterventionError,
+                asyncpg.PostgresConnectionError,
+                asyncpg.InterfaceError,
+            ):
                 continue  # Postgres is being restarted
             for row in rows:
                 if row["id"] not in seen:
