@@ -1,7 +1,6 @@
 """A bounded, repeatable storm: two replicas on one Postgres, clients, and faults from a seed."""
 
 import asyncio
-import contextlib
 import random
 import signal
 import time
@@ -27,6 +26,12 @@ PATIENCE = 20  # seconds without a single stream, after which the storm has fail
 # How often each kind of fault is drawn. Dropped sockets are what happens most in life, too.
 WEIGHTS = {"drop": 40, "pause": 6, "kill": 4, "postgres": 3}
 
+
+# How long each interrupted run's thread was held after the run's last heartbeat, in seconds.
+TAKEOVERS = """
+SELECT extract(epoch FROM finished_at - heartbeat_at)::float8 AS held
+FROM runs JOIN thread_items ON thread_items.id = 'shcx_' || runs.id
+WHERE state = 'interrupted'"""
 
 Target = TypeVar("Target")
 
@@ -108,6 +113,7 @@ class Storm:
             await self._blow()
             await self._settle()
             connection = await self._connect()
+            self.report.takeovers = [row["held"] for row in await connection.fetch(TAKEOVERS)]
             self.report.verdict = await check(
                 connection, [client.transcript for client in self._clients]
             )
@@ -140,7 +146,6 @@ class Storm:
             Client(number, self._replicas, self.report.seed) for number in range(CLIENTS)
         ]
         talking = [asyncio.create_task(client.run(stop)) for client in self._clients]
-        watching = asyncio.create_task(self._watch_takeovers())
         async with asyncio.TaskGroup() as faults:
             for fault in self._plan:
                 await self._inject(fault, faults)
@@ -149,9 +154,6 @@ class Storm:
         stop.set()
         await asyncio.gather(*talking)
         await asyncio.sleep(TAKEOVER * 2)
-        watching.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await watching
 
     async def _inject(self, fault: Fault, faults: asyncio.TaskGroup) -> None:
         """Begin a fault; those of different targets go on side by side."""
@@ -184,31 +186,6 @@ class Storm:
     async def _restart_postgres(self) -> None:
         await asyncio.to_thread(self._postgres.restart)
         self._postgres_free.release()
-
-    async def _watch_takeovers(self) -> None:
-        """Note how long each interrupted run's thread was held after its last heartbeat."""
-        seen: set[str] = set()
-        while True:
-            await asyncio.sleep(0.2)
-            try:
-                connection = await self._connect()
-                rows = await connection.fetch(
-                    "SELECT runs.id, extract(epoch FROM finished_at - heartbeat_at)::float8 AS held"
-                    " FROM runs JOIN thread_items ON thread_items.id = 'shcx_' || runs.id"
-                    " WHERE state = 'interrupted'"
-                )
-                await connection.close()
-            except (
-                OSError,
-                asyncpg.OperatorInterventionError,
-                asyncpg.PostgresConnectionError,
-                asyncpg.InterfaceError,
-            ):
-                continue  # Postgres is being restarted
-            for row in rows:
-                if row["id"] not in seen:
-                    seen.add(row["id"])
-                    self.report.takeovers.append(row["held"])
 
     async def _settle(self) -> None:
         """Wait until no thread is busy, as long as a takeover may take at the most."""
