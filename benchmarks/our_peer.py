@@ -2,7 +2,10 @@
 
 from typing import Any
 
+from agents import Model
+
 from app.assistant.server import AssistantServer
+from app.chatkit.paced_model import PacedModel
 from benchmarks.scripted import create_agent, read_pace
 
 
@@ -11,4 +14,7 @@ class BenchmarkAssistant(AssistantServer):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.agent = create_agent(read_pace())
+        agent = create_agent(read_pace())
+        assert isinstance(agent.model, Model)
+        # As the assistant's own models are.
+        self.agent = agent.clone(model=PacedModel(agent.model))

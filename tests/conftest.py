@@ -21,7 +21,7 @@ import openai
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from app.chatkit import outbox
+from app.chatkit import paced_model
 from app.db import migrate
 from app.db.embedded import EmbeddedPostgres
 from app.db.engine import create_engine
@@ -83,7 +83,7 @@ def _no_model_calls() -> Iterator[None]:
 def _unpaced_text() -> Iterator[None]:
     """Let every delta of a scripted model out by itself, so that tests can stop at any of them."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(outbox, "TEXT_INTERVAL", 0.0)
+        patch.setattr(paced_model, "TEXT_INTERVAL", 0.0)
         yield
 
 

@@ -11,6 +11,7 @@ from agents.models import get_default_model_settings
 from openai import AsyncOpenAI, Timeout
 
 from app.assistant.offline_model import DEFAULT_DELAY, OFFLINE_MODEL_NAME, OfflineModel
+from app.chatkit.paced_model import PacedModel
 from app.settings import Settings
 
 DEFAULT_MODEL = "gpt-5.6-luna"
@@ -49,9 +50,12 @@ class AssistantModels(ModelProvider):
             return OFFLINE_MODEL_NAME
         return self._settings.assistant_model or DEFAULT_MODEL
 
-    def get_model(self, model_name: str | None = None) -> Model:
-        """Return a model by name, or the default one."""
+    def get_model(self, model_name: str | None = None) -> PacedModel:
+        """Return a model by name, or the default one, paced: deltas cost the SDK dearly."""
         name = model_name or self.default_name
+        return PacedModel(self._create_model(name))
+
+    def _create_model(self, name: str) -> Model:
         if self._client is None:
             return OfflineModel(delay=self._offline_delay)
         if self._settings.model_api == "chat_completions":

@@ -6,7 +6,6 @@ that is slower than the model costs less, and an idle one waits for nothing.
 """
 
 import asyncio
-import time
 from collections import deque
 from typing import Any, TypeVar
 
@@ -20,9 +19,6 @@ from app.chatkit.events import (
 )
 
 TModel = TypeVar("TModel", bound=BaseModel)
-
-TEXT_INTERVAL = 0.01
-"""Seconds between two text events of an answer while its text comes faster than that."""
 
 _DELTA_TYPE = AssistantMessageContentPartTextDelta.model_fields["type"].default
 _UPDATED_TYPE = ThreadItemUpdatedEvent.model_fields["type"].default
@@ -66,13 +62,11 @@ class TextRun:
 class Outbox:
     """A queue with one reader. ``produced`` names the items of the turn, in order."""
 
-    __slots__ = ("_entries", "_text_due", "_timer", "_waiter", "produced")
+    __slots__ = ("_entries", "_waiter", "produced")
 
     def __init__(self) -> None:
         self._entries: deque[ThreadStreamEvent | TextRun] = deque()
         self._waiter: asyncio.Future[None] | None = None
-        self._text_due = 0.0
-        self._timer: asyncio.TimerHandle | None = None
         self.produced: dict[str, None] = {}
 
     def put(self, event: ThreadStreamEvent) -> None:
@@ -111,38 +105,17 @@ class Outbox:
         else:
             self.put(event)
 
-    def take(self, *, is_last: bool = False) -> ThreadStreamEvent | None:
-        """Return the oldest unread event, or None.
-
-        Text on the heels of text that was just taken stays until ``TEXT_INTERVAL`` is over, or
-        something else follows it, or nothing will follow (``is_last``): so a model that is faster
-        than any reader costs less, and text after a pause waits for nothing.
-        """
-        entries = self._entries
-        if not entries:
+    def take(self) -> ThreadStreamEvent | None:
+        """Return the oldest unread event, or None."""
+        if not self._entries:
             return None
-        entry = entries[0]
-        if isinstance(entry, TextRun):
-            now = time.monotonic()
-            if now < self._text_due and len(entries) == 1 and not is_last:
-                if self._timer is None:
-                    loop = asyncio.get_running_loop()
-                    self._timer = loop.call_later(self._text_due - now, self._ring)
-                return None
-            self._text_due = now + TEXT_INTERVAL
-            entries.popleft()
-            return entry.to_event()
-        entries.popleft()
-        return entry
-
-    def _ring(self) -> None:
-        self._timer = None
-        self.wake()
+        entry = self._entries.popleft()
+        return entry.to_event() if isinstance(entry, TextRun) else entry
 
     def take_all(self) -> list[ThreadStreamEvent]:
         """Return every unread event and forget them."""
         events: list[ThreadStreamEvent] = []
-        while (event := self.take(is_last=True)) is not None:
+        while (event := self.take()) is not None:
             events.append(event)
         return events
 

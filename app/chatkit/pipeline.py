@@ -94,6 +94,7 @@ class TurnPipeline(Generic[TContext]):
         self.is_settled = False
         # Until the stream has said otherwise, a closed connection is not the Stop button.
         self.allow_cancel = False
+        self.has_announced = False
         self.failed = False
         self.error_id: str | None = None
 
@@ -115,6 +116,7 @@ class TurnPipeline(Generic[TContext]):
             try:
                 options = self._server.get_stream_options(self._thread, self._context)
                 self.allow_cancel = options.allow_cancel
+                self.has_announced = True
                 yield encode_event(StreamOptionsEvent(stream_options=options))
                 for event in self._turn.first:
                     yield encode_event(event)

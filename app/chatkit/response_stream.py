@@ -106,7 +106,7 @@ class AgentResponse(AsyncGenerator[ThreadStreamEvent, None]):
             pump = asyncio.create_task(bridge.read(result))
             pump.add_done_callback(lambda _: outbox.wake())
             while not (pump.done() and _is_tripped(pump)):
-                if (event := outbox.take(is_last=pump.done())) is not None:
+                if (event := outbox.take()) is not None:
                     yield event
                 elif pump.done():
                     break

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Coroutine
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import anyio
@@ -15,16 +16,21 @@ async def finish(work: Coroutine[Any, Any, T]) -> T:
     ``work`` is a task of its own, so neither a cancelled task nor a cancelled anyio scope (which
     cancels again at every await) reaches it. A cancellation that arrived is raised afterwards.
     """
-    task = asyncio.ensure_future(work)
-    cancelled: asyncio.CancelledError | None = None
-    with anyio.CancelScope(shield=True):
-        while not task.done():
-            try:
-                await asyncio.wait([task])
-            except asyncio.CancelledError as error:
-                cancelled = error
-    if cancelled is not None:
-        if not task.cancelled():
-            task.exception()  # retrieved: the cancellation takes precedence
-        raise cancelled
-    return task.result()
+    task = asyncio.create_task(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        if task.done() and task.cancelled():
+            raise  # from within
+        with anyio.CancelScope(shield=True):
+            await _end(task)
+        raise
+
+
+async def _end(task: asyncio.Task[Any]) -> None:
+    """Wait for a task to end, however often this is cancelled; the cancellation has precedence."""
+    while not task.done():
+        with suppress(asyncio.CancelledError):
+            await asyncio.wait([task])
+    if not task.cancelled():
+        task.exception()  # retrieved

@@ -15,12 +15,6 @@ _FELL_BEHIND = encode_event(
     )
 )
 
-SEND_INTERVAL = 0.01
-"""Seconds between two sends to one reader while text comes faster than that."""
-
-_OPENING_FRAMES = 3
-"""Thread, user message and options: the page needs them at once, however fast they come."""
-
 
 class RunLog:
     """An append-only log of encoded frames, bounded in bytes.
@@ -37,7 +31,6 @@ class RunLog:
         self._bytes = 0
         self._closed = False
         self._waiting: set[asyncio.Future[None]] = set()
-        self._ending: set[asyncio.Future[None]] = set()
 
     @property
     def last(self) -> int:
@@ -62,24 +55,12 @@ class RunLog:
     def close(self) -> None:
         """Say that no frame will follow."""
         self._closed = True
-        for ended in self._ending:
-            _resolve(ended)
         self._wake()
 
     async def read(self, after: int = 0) -> AsyncGenerator[bytes, None]:
-        """Yield everything behind frame ``after``: all that is ready in one piece, then wait.
-
-        Frames that follow on each other's heels go out together: a reader that was just served is
-        served again ``SEND_INTERVAL`` later. One that has waited longer than that waits no more.
-        """
-        clock = asyncio.get_running_loop().time
-        position, served = after, 0.0
+        """Yield everything behind frame ``after``: all that is ready in one piece, then wait."""
+        position = after
         while True:
-            if not self._closed and position < self.last and position > _OPENING_FRAMES:
-                early = served + SEND_INTERVAL - clock()
-                if early > 0:
-                    await self._wait_for_end(early)
-            served = clock()
             if position < self._dropped:
                 yield _FELL_BEHIND
                 return
@@ -99,17 +80,6 @@ class RunLog:
         start = len(self._frames) - count
         return b"".join(self._frames[index] for index in range(start, len(self._frames)))
 
-    async def _wait_for_end(self, seconds: float) -> None:
-        """Wait that long, or until no frame will follow."""
-        ended = asyncio.get_running_loop().create_future()
-        self._ending.add(ended)
-        timer = asyncio.get_running_loop().call_later(seconds, _resolve, ended)
-        try:
-            await ended
-        finally:
-            timer.cancel()
-            self._ending.discard(ended)
-
     async def _wait(self) -> None:
         waiter = asyncio.get_running_loop().create_future()
         self._waiting.add(waiter)
@@ -120,9 +90,5 @@ class RunLog:
 
     def _wake(self) -> None:
         for waiter in self._waiting:
-            _resolve(waiter)
-
-
-def _resolve(future: asyncio.Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)
+            if not waiter.done():
+                waiter.set_result(None)

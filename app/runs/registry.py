@@ -38,6 +38,8 @@ class Runs:
         self._heartbeat = heartbeat
         self._takeover = takeover
         self._grace = grace
+        # Those that are carried out, and with them those whose log can still be read.
+        self._running: dict[str, Run] = {}
         self._runs: dict[str, Run] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._draining = False
@@ -50,7 +52,11 @@ class Runs:
     @property
     def running(self) -> list[Run]:
         """The runs that have not ended."""
-        return [run for run in self._runs.values() if not run.task.done()]
+        return list(self._running.values())
+
+    def count_running(self, user_id: str) -> int:
+        """Return how many runs of a user this replica carries out."""
+        return sum(run.user_id == user_id for run in self._running.values())
 
     def start_keeping(self) -> None:
         """Start the heartbeat and the janitor of this replica."""
@@ -66,7 +72,7 @@ class Runs:
     ) -> Run:
         """Start a run for a streaming request; ``await run.opened()`` tells how it began."""
         run = Run(server, request, context, self._ledger, self._options, self.stop_thread)
-        self._runs[run.id] = run
+        self._runs[run.id] = self._running[run.id] = run
         run.task.add_done_callback(lambda _: self._forget_later(run))
         return run
 
@@ -77,7 +83,7 @@ class Runs:
 
     def find_running(self, user_id: str, thread_id: str) -> Run | None:
         """Return the run of this replica that holds a thread."""
-        for run in self.running:
+        for run in self._running.values():
             if run.began and run.user_id == user_id and run.thread_id == thread_id:
                 return run
         return None
@@ -205,4 +211,5 @@ class Runs:
             await asyncio.sleep(interval)
 
     def _forget_later(self, run: Run) -> None:
+        del self._running[run.id]
         asyncio.get_running_loop().call_later(self._grace, self._runs.pop, run.id, None)

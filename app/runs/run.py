@@ -31,6 +31,10 @@ STILL_BUSY = "Another answer is still being written in this thread. Please try a
 CUT_OFF = "The answer was cut off. What was written so far is saved; please try again."
 
 
+LOOPS_TO_READER = 3
+"""Turns of the event loop until a reader that waits for the first frame has sent it."""
+
+
 @dataclass(frozen=True, slots=True)
 class RunOptions:
     """How runs behave; times in seconds, sizes in bytes."""
@@ -82,7 +86,7 @@ class Run:
 
     async def opened(self) -> None:
         """Wait for the first frame; raises what refused the request, if something did."""
-        await asyncio.shield(self._opened)
+        await self._opened
 
     @property
     def allow_cancel(self) -> bool:
@@ -120,10 +124,17 @@ class Run:
 
     async def _carry_out(self) -> None:
         state: RunState = "failed"
+        has_announced = False
         try:
             async with aclosing(self._frames()) as frames:
                 async for frame in frames:
                     self._append(frame)
+                    if not has_announced and self._pipeline and self._pipeline.has_announced:
+                        has_announced = True
+                        # What opens an answer goes out before the work on it begins, here and in
+                        # every other run that begins just now.
+                        for _ in range(LOOPS_TO_READER):
+                            await asyncio.sleep(0)
             state = self._settled_state()
         except asyncio.CancelledError:
             if self._pipeline is not None and self._pipeline.is_settled:
@@ -214,6 +225,7 @@ class Run:
         """Let nobody wait for a run that was cancelled before its first step."""
         if not self._opened.done():
             self._opened.set_exception(RequestRefusedError("The answer was stopped"))
-        # An exception that nobody waits for any more is not worth a warning.
-        self._opened.exception()
+        if not self._opened.cancelled():
+            # An exception that nobody waits for any more is not worth a warning.
+            self._opened.exception()
         self.log.close()

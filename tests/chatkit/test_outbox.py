@@ -3,16 +3,13 @@
 import asyncio
 from typing import Any
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.chatkit import outbox as outbox_module
 from app.chatkit.events import (
     AssistantMessageContentPartTextDelta,
     ProgressUpdateEvent,
     ThreadItemUpdatedEvent,
-    ThreadStreamEvent,
     WorkflowTaskUpdated,
 )
 from app.chatkit.items import ThoughtTask
@@ -92,50 +89,3 @@ async def test_producer_goes_on_when_the_waiting_reader_was_cancelled() -> None:
     outbox.next_put().cancel()
     outbox.put_text("a", 0, "x")
     assert outbox.take() is not None
-
-
-# Pacing. Times are far apart on purpose: nothing here depends on how fast the machine is.
-
-
-async def test_text_waits_for_its_turn_when_it_follows_on_the_heels_of_text(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(outbox_module, "TEXT_INTERVAL", 3600.0)
-    outbox = Outbox()
-    outbox.put_text("msg", 0, "a")
-    first = outbox.take()
-    outbox.put_text("msg", 0, "b")
-    outbox.put_text("msg", 0, "c")
-    assert [text_of(first), outbox.take()] == ["a", None]
-    outbox.put(ProgressUpdateEvent(text="something else"))
-    assert text_of(outbox.take()) == "bc"  # order is kept: it goes ahead of what came behind it
-    assert isinstance(outbox.take(), ProgressUpdateEvent)
-
-
-async def test_held_text_goes_out_when_nothing_will_follow(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(outbox_module, "TEXT_INTERVAL", 3600.0)
-    outbox = Outbox()
-    outbox.put_text("msg", 0, "a")
-    outbox.take()
-    outbox.put_text("msg", 0, "b")
-    assert outbox.take() is None
-    assert text_of(outbox.take(is_last=True)) == "b"
-
-
-async def test_reader_is_woken_for_held_text_when_its_time_has_come(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(outbox_module, "TEXT_INTERVAL", 0.02)
-    outbox = Outbox()
-    outbox.put_text("msg", 0, "a")
-    outbox.take()
-    outbox.put_text("msg", 0, "b")
-    while (event := outbox.take()) is None:
-        await asyncio.wait_for(outbox.next_put(), 10)
-    assert text_of(event) == "b"
-
-
-def text_of(event: ThreadStreamEvent | None) -> str:
-    assert isinstance(event, ThreadItemUpdatedEvent)
-    assert isinstance(event.update, AssistantMessageContentPartTextDelta)
-    return event.update.delta

@@ -1,0 +1,228 @@
+"""Deltas are joined before the Agents SDK sees them: none is lost, reordered or held for long."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+from agents import Model, ModelResponse
+from hypothesis import given
+from hypothesis import strategies as st
+from openai.types.responses import (
+    ResponseFunctionCallArgumentsDeltaEvent,
+    ResponseRefusalDeltaEvent,
+    ResponseTextDeltaEvent,
+    ResponseTextDoneEvent,
+)
+
+from app.chatkit.paced_model import PacedModel
+
+AGES = 3600.0
+"""An interval that does not end while a test runs."""
+
+Script = Callable[[], AsyncIterator[Any]]
+
+
+class ModelOf(Model):
+    """Streams what a function yields."""
+
+    model = "scripted"
+
+    def __init__(self, script: Script) -> None:
+        self.script = script
+
+    async def get_response(self, *args: Any, **kwargs: Any) -> ModelResponse:
+        raise NotImplementedError
+
+    def stream_response(self, *args: Any, **kwargs: Any) -> AsyncIterator[Any]:
+        return self.script()
+
+
+def text(delta: str, *, item: str = "msg", part: int = 0) -> ResponseTextDeltaEvent:
+    return ResponseTextDeltaEvent(
+        type="response.output_text.delta",
+        item_id=item,
+        output_index=0,
+        content_index=part,
+        delta=delta,
+        logprobs=[],
+        sequence_number=0,
+    )
+
+
+def done(words: str) -> ResponseTextDoneEvent:
+    return ResponseTextDoneEvent(
+        type="response.output_text.done",
+        item_id="msg",
+        output_index=0,
+        content_index=0,
+        text=words,
+        logprobs=[],
+        sequence_number=0,
+    )
+
+
+def script_of(*events: Any) -> Script:
+    """Return a model's stream: a float is a pause, an exception is raised, the rest is yielded."""
+
+    async def script() -> AsyncIterator[Any]:
+        for event in events:
+            if isinstance(event, float):
+                await asyncio.sleep(event)
+            elif isinstance(event, BaseException):
+                raise event
+            else:
+                yield event
+
+    return script
+
+
+def stream(script: Script, interval: float) -> AsyncIterator[Any]:
+    model = PacedModel(ModelOf(script), interval=interval)
+    arguments: dict[str, Any] = {"previous_response_id": None, "conversation_id": None}
+    return model.stream_response(None, "", None, [], None, [], None, prompt=None, **arguments)  # type: ignore[arg-type]
+
+
+async def read(script: Script, interval: float = AGES) -> list[Any]:
+    return [event async for event in stream(script, interval)]
+
+
+def pieces(events: list[Any]) -> list[str]:
+    return [event.delta for event in events if event.type.endswith(".delta")]
+
+
+async def test_deltas_are_joined_when_they_come_faster_than_anybody_reads() -> None:
+    events = await read(script_of(text("a"), 0.0, text("b"), 0.0, text("c"), 0.0, done("abc")))
+    assert pieces(events) == ["a", "bc"]
+    assert events[-1].type == "response.output_text.done"
+
+
+async def test_deltas_pass_as_they_are_when_there_is_no_interval() -> None:
+    events = [text("a"), text("b"), done("ab")]
+    assert await read(script_of(*events), 0) == events
+
+
+async def test_held_text_is_passed_on_when_its_time_has_come() -> None:
+    events = stream(script_of(text("a"), text("b"), 30.0), 0.01)
+    received: list[str] = []
+    async with asyncio.timeout(10):
+        while "".join(received) != "ab":
+            received.append((await anext(events)).delta)
+    await events.aclose()  # type: ignore[attr-defined]
+
+
+async def test_what_follows_text_does_not_wait_for_it() -> None:
+    events = stream(script_of(text("a"), 0.0, text("b"), 0.0, done("ab"), 30.0), AGES)
+    async with asyncio.timeout(10):
+        assert [(await anext(events)).type[-5:] for _ in range(3)] == ["delta", "delta", ".done"]
+    await events.aclose()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        text("x", item="other"),
+        text("x", part=1),
+        ResponseRefusalDeltaEvent(
+            type="response.refusal.delta",
+            item_id="msg",
+            output_index=0,
+            content_index=0,
+            delta="x",
+            sequence_number=0,
+        ),
+        ResponseFunctionCallArgumentsDeltaEvent(
+            type="response.function_call_arguments.delta",
+            item_id="msg",
+            output_index=0,
+            delta="x",
+            sequence_number=0,
+        ),
+    ],
+    ids=lambda event: event.type,
+)
+async def test_only_deltas_of_one_text_are_joined(other: Any) -> None:
+    events = await read(script_of(text("a"), text("b"), other, text("c")))
+    assert "".join(pieces(events)) == "abxc"
+    assert other in events
+
+
+async def test_log_probabilities_are_not_dropped() -> None:
+    likely = text("b").model_copy(update={"logprobs": ["something"]})
+    events = await read(script_of(text("a"), likely, done("ab")))
+    assert likely in events
+
+
+async def test_error_of_the_model_is_raised_behind_what_it_said() -> None:
+    received: list[Any] = []
+    with pytest.raises(ValueError, match="broken"):
+        async for event in stream(script_of(text("a"), text("b"), ValueError("broken")), AGES):
+            received.append(event)
+    assert "".join(pieces(received)) == "ab"
+
+
+async def test_stream_of_the_model_is_closed_when_nobody_reads_on() -> None:
+    ended = asyncio.Event()
+
+    async def script() -> AsyncIterator[Any]:
+        try:
+            yield text("a")
+            await asyncio.sleep(AGES)
+        finally:
+            ended.set()
+
+    events = stream(script, AGES)
+    await anext(events)
+    await events.aclose()  # type: ignore[attr-defined]
+    assert ended.is_set()
+
+
+async def test_stream_of_the_model_ends_when_its_reader_is_cancelled() -> None:
+    ended = asyncio.Event()
+
+    async def script() -> AsyncIterator[Any]:
+        try:
+            await asyncio.sleep(AGES)
+            yield text("a")
+        finally:
+            ended.set()
+
+    reader = asyncio.create_task(read(script))
+    await asyncio.sleep(0.01)
+    reader.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await reader
+    assert ended.is_set()
+
+
+async def test_what_is_not_streamed_is_the_inner_models() -> None:
+    model = PacedModel(ModelOf(script_of()))
+    assert model.model == "scripted"
+    with pytest.raises(AttributeError):
+        _ = model.unknown
+
+
+parts = st.tuples(st.sampled_from(["a", "b"]), st.integers(0, 1), st.text(min_size=1, max_size=3))
+
+
+@given(st.lists(parts | st.just(0.0) | st.just("done")))
+def test_text_is_whole_and_in_order_whatever_is_joined(steps: list[Any]) -> None:
+    events = [
+        done("")
+        if step == "done"
+        else step
+        if step == 0.0
+        else text(step[2], item=step[0], part=step[1])
+        for step in steps
+    ]
+    received = asyncio.run(read(script_of(*events)))
+
+    def letters(events: list[Any]) -> list[Any]:
+        return [
+            (event.item_id, event.content_index, letter)
+            for event in events
+            if not isinstance(event, float)
+            for letter in (event.delta if event.type.endswith(".delta") else ["done"])
+        ]
+
+    assert letters(received) == letters(events)
