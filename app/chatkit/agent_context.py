@@ -37,6 +37,7 @@ from app.chatkit.items import (
 )
 from app.chatkit.outbox import Outbox
 from app.chatkit.store import Store
+from app.chatkit.tool_memory import is_tool_call
 from app.chatkit.widget_stream import stream_widget
 from app.chatkit.widgets import WidgetRoot
 
@@ -68,6 +69,10 @@ class TurnState:
 def snapshot(item: WorkflowItem) -> WorkflowItem:
     """Return a copy for an event: the workflow goes on changing while the event is unread."""
     return item.model_copy(update={"workflow": item.workflow.model_copy(deep=True)})
+
+
+def _is_passed_over(item: ThreadItem) -> bool:
+    return item.type == "client_tool_call" or is_tool_call(item)
 
 
 class AgentContext(BaseModel, Generic[TContext]):
@@ -123,12 +128,12 @@ class AgentContext(BaseModel, Generic[TContext]):
         return calls
 
     def continue_workflow(self, newest: list[ThreadItem]) -> None:
-        """Take up the workflow that the thread ends with, alone or behind client tool calls.
+        """Take up the workflow that the thread ends with, alone or behind tool calls.
 
         ``newest`` are the thread's newest items, ascending. Events that were streamed before are
         put behind the workflow again, so that they end it as they would have.
         """
-        last = next((item for item in reversed(newest) if item.type != "client_tool_call"), None)
+        last = next((item for item in reversed(newest) if not _is_passed_over(item)), None)
         if last is None or last.type != "workflow":
             return
         if self.workflow_item is None:

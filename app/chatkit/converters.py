@@ -39,6 +39,7 @@ from app.chatkit.items import (
     WidgetItem,
     WorkflowItem,
 )
+from app.chatkit.tool_memory import is_tool_call, read_call_id, tool_call_to_input
 
 InputItems = TResponseInputItem | list[TResponseInputItem] | None
 """What a conversion method returns: one input item, several, or nothing."""
@@ -242,7 +243,12 @@ class ThreadItemConverter:
         return _describe_hidden(content if isinstance(content, str) else json_text(content))
 
     async def sdk_hidden_context_to_input(self, item: SDKHiddenContextItem) -> InputItems:
-        """Return a note of the engine's own; one without content is a mark, and says nothing."""
+        """Return a note of the engine's own, or a tool call that it remembers.
+
+        One without content is a mark, and says nothing.
+        """
+        if is_tool_call(item):
+            return tool_call_to_input(item)
         return _describe_hidden(item.content) if item.content else None
 
     # --- whole threads ---------------------------------------------------------------------------
@@ -252,6 +258,9 @@ class ThreadItemConverter:
     ) -> list[TResponseInputItem]:
         """Return the input items for an item, or for items in the order of the thread."""
         items = list(thread_items) if isinstance(thread_items, Sequence) else [thread_items]
+        # What the page answered is told by its own item.
+        answered = {each.call_id for each in items if isinstance(each, ClientToolCallItem)}
+        items = [each for each in items if not _is_answered(each, answered)]
         result: list[TResponseInputItem] = []
         for position, item in enumerate(items, start=1):
             converted = await self._convert(item, is_last=position == len(items))
@@ -287,6 +296,14 @@ class ThreadItemConverter:
                 return await self.end_of_turn_to_input(item)
             case _:
                 assert_never(item)
+
+
+def _is_answered(item: ThreadItem, answered: set[str]) -> bool:
+    return (
+        isinstance(item, SDKHiddenContextItem)
+        and is_tool_call(item)
+        and read_call_id(item) in answered
+    )
 
 
 def _describe_task(task: Task) -> Message | None:

@@ -27,7 +27,7 @@ from app.chatkit.run_bridge import RunBridge
 from app.chatkit.shielding import finish
 from app.chatkit.usage import record_usage
 
-RECENT_ITEMS = 5
+RECENT_ITEMS = 20
 """How many items are read where the caller has given no history: a workflow and calls behind it."""
 
 SHUTDOWN_SECONDS = 5.0

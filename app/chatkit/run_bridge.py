@@ -26,6 +26,7 @@ from app.chatkit.response_converter import ResponseStreamConverter
 from app.chatkit.response_items import HostedTools, Images
 from app.chatkit.response_messages import Messages
 from app.chatkit.response_reasoning import Thoughts
+from app.chatkit.tool_memory import remember_tool_call
 
 Handler = Callable[[Any], Awaitable[None] | None]
 
@@ -192,6 +193,8 @@ class RunBridge:
                 await self._tools.finish_item(event, item)
 
     def _note_run_item(self, item: Any) -> None:
+        if item.type == "tool_call_output_item":
+            self._remember(item.raw_item)
         if item.type != "tool_call_item":
             return
         call = read_function_call(item.raw_item, self._turn)
@@ -200,3 +203,18 @@ class RunBridge:
         self._function_calls.append(call)
         if is_own_id(call.item_id):
             self._context.outbox.produced[call.item_id] = None
+
+    def _remember(self, output: Any) -> None:
+        """Keep a finished call for the turns to come."""
+        call_id = peek_text(output, "call_id")
+        call = next((each for each in self._function_calls if each.call_id == call_id), None)
+        if call is None or not call_id:
+            return
+        item = remember_tool_call(
+            self._context.thread.id,
+            call_id=call_id,
+            name=call.name,
+            arguments=call.arguments,
+            output=peek(output, "output"),
+        )
+        self._context.emit(ThreadItemDoneEvent(item=item))

@@ -11,6 +11,7 @@ from app.chatkit.agents import AgentContext, ResponseStreamConverter, stream_age
 from app.chatkit.context import RequestContext
 from app.chatkit.events import ThreadStreamEvent
 from app.chatkit.items import ThreadItem, ThreadMetadata, now
+from app.chatkit.tool_memory import is_tool_call
 from tests.memory_store import MemoryStore
 from tests.scripted_model import ScriptedModel, Step
 
@@ -68,11 +69,15 @@ async def run(
     converter: ResponseStreamConverter | None = None,
     **fields: Any,
 ) -> list[ThreadStreamEvent]:
-    """Return the thread events of a whole run."""
+    """Return the thread events of a whole run, without those that remember its tool calls."""
     context = context or await create_context()
     events: list[ThreadStreamEvent] = []
     await collect(events, context, start(turns, context, **fields), converter)
-    return events
+    return [
+        event
+        for event in events
+        if not (event.type == "thread.item.done" and is_tool_call(event.item))
+    ]
 
 
 async def collect(

@@ -21,6 +21,7 @@ from app.chatkit.agents import AgentContext, ResponseStreamConverter, stream_age
 from app.chatkit.errors import CustomStreamError
 from app.chatkit.events import ThreadItemDoneEvent, ThreadStreamEvent
 from app.chatkit.items import HiddenContextItem, now
+from app.chatkit.tool_memory import is_tool_call
 from tests.chatkit.agent_runs import (
     THREAD_ID,
     FakeRun,
@@ -319,7 +320,12 @@ async def test_what_was_produced_is_removed_in_order_when_an_output_guardrail_tr
     image_id = next(
         item.id for item in items(events, "thread.item.added") if item.type == "generated_image"
     )
-    assert removed == ["msg_a", "fc_1", "hid_1", "msg_b", image_id]
+    remembered = next(
+        event.item.id
+        for event in events
+        if event.type == "thread.item.done" and is_tool_call(event.item)
+    )
+    assert removed == ["msg_a", "fc_1", "hid_1", remembered, "msg_b", image_id]
     assert not other_tasks()
 
 

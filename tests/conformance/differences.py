@@ -53,6 +53,10 @@ class Rewording:
 
 REWORDINGS = (
     Rewording(
+        "[15] a tool's call and output stay in the thread, hidden, for the turns to come",
+        r'^end sdk_hidden_context .*"id": "call_.*$',
+    ),
+    Rewording(
         "the note for the model is in our own words",
         r'("content": ")[^"]*(", "created_at": "<time>", "id": "<shcx)',
         r"\1<note>\2",
@@ -91,6 +95,12 @@ def _begins_like(line: str, pattern: str) -> bool:
 
 
 BEHAVIOUR_DIFFERENCES: Mapping[str, Deliberate] = {
+    # --- tools -----------------------------------------------------------------------------------
+    "tool_streams_events": Deliberate(
+        "[15] a tool's change to the thread is noticed when its call is remembered",
+        "+ 1 thread.updated",
+        "- 1 thread.updated",
+    ),
     # --- requests that cannot be carried out -----------------------------------------------------
     "locked_thread": Deliberate(
         "[17] a locked thread takes no messages",
