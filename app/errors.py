@@ -18,7 +18,6 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from sqlalchemy.exc import DBAPIError
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -136,14 +135,6 @@ def describe_error(error: Exception) -> JSONResponse:
             code = _HTTP_CODES.get(error.status_code, "http_error")
             return error_response(
                 error.status_code, code, str(error.detail), headers=dict(error.headers or {})
-            )
-        case DBAPIError() if error.connection_invalidated:
-            logger.error("The database went away", exc_info=error)
-            return error_response(
-                503,
-                "unavailable",
-                "The database is not reachable. Please try again.",
-                headers={"Retry-After": "2"},
             )
         case OSError() | TimeoutError():
             logger.error("Something that the server needs is not reachable", exc_info=error)

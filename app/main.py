@@ -11,9 +11,10 @@ from fastapi import FastAPI
 from sse_starlette.sse import AppStatus
 from starlette.middleware.cors import CORSMiddleware
 
-from app.api import chatkit, health, pages, runs, server_api, sessions
+from app.api import chatkit, docs, health, pages, runs, server_api, sessions
 from app.api.bounded_bodies import BoundedBodyMiddleware
 from app.api.deps import Services
+from app.api.openapi import describe_api
 from app.api.streams import RUN_HEADER
 from app.auth.hosted import create_hosted_sessions
 from app.auth.identity import Identity, create_identity
@@ -25,6 +26,7 @@ from app.chatkit.server import ChatKitServer
 from app.chatkit.warm_up import warm_up
 from app.db.database import Database
 from app.db.engine import create_engine
+from app.db.pool import create_pool
 from app.db.store import PostgresStore
 from app.errors import install_error_handlers
 from app.observability import REQUEST_ID_HEADER, RequestMiddleware, configure_logging
@@ -63,11 +65,17 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         title="ChatKit backend",
         version=_get_version(),
         lifespan=_create_lifespan(settings, identity, create_server),
+        openapi_url="/openapi.json" if settings.serves_docs else None,
+        docs_url=None,
+        redoc_url=None,
     )
     install_error_handlers(app)
     app.add_middleware(BoundedBodyMiddleware, limit=settings.max_request_bytes)
     for module in (chatkit, sessions, runs, server_api, health):
         app.include_router(module.router)
+    describe_api(app)
+    if settings.serves_docs:
+        docs.mount_docs(app)
     if settings.demo_page:
         pages.mount_pages(app)
     if settings.cors_origins:
@@ -79,7 +87,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             allow_headers=["*"],
             expose_headers=[RUN_HEADER, REQUEST_ID_HEADER],
         )
-    app.add_middleware(RequestMiddleware)
+    app.add_middleware(RequestMiddleware, https_only=settings.is_production)
     return app
 
 
@@ -88,8 +96,10 @@ def _create_lifespan(
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[State]]:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[State]:
-        engine = create_engine(settings, guarded=True)
-        database = Database(engine)
+        # For looking whether the database is ready; statements go through the pool.
+        engine = create_engine(settings)
+        pool = create_pool(settings)
+        database = Database(pool)
         server = create_server(PostgresStore(database), settings=settings)
         registry = _create_runs(settings, database)
         hosted = create_hosted_sessions(settings)
@@ -123,6 +133,7 @@ def _create_lifespan(
             await _close_server(server)
             if hosted is not None:
                 await hosted.aclose()
+            await pool.close()
             await engine.dispose()
 
     return lifespan

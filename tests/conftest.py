@@ -25,6 +25,7 @@ from app.chatkit import paced_model
 from app.db import migrate
 from app.db.embedded import EmbeddedPostgres
 from app.db.engine import create_engine
+from app.db.pool import ConnectionPool, create_pool
 from tests.databases import database_named, execute, settings_for
 
 LOOPBACK = ("localhost", "127.", "::1")
@@ -133,6 +134,14 @@ async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
     engine = create_engine(settings_for(database_url))
     yield engine
     await engine.dispose()
+
+
+@pytest.fixture(scope="session")
+async def pool(database_url: str) -> AsyncIterator[ConnectionPool]:
+    """The session's connections for the application's statements, on ``database_url``."""
+    pool = create_pool(settings_for(database_url), guarded=False)
+    yield pool
+    await pool.close()
 
 
 @pytest.fixture

@@ -15,13 +15,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy.engine import Row
-
 from app.auth.audit import audit
 from app.auth.configuration import OWN, SessionConfiguration, load_configuration
 from app.chatkit.context import SessionFeatures
 from app.chatkit.ids import create_id
 from app.db.database import Database
+from app.db.pool import Row
 from app.errors import RateLimitedError
 
 SECRET_PREFIX = "ck_"  # noqa: S105 - a prefix, no secret
@@ -248,7 +247,7 @@ class ChatSessions:
         )
 
 
-def _check_rate(row: Row[Any]) -> None:
+def _check_rate(row: Row) -> None:
     """Raise ``RateLimitedError`` where the session or its user has made too many requests."""
     for whose, waits in (("session", row.session_waits), ("user", row.user_waits)):
         if waits is not None:

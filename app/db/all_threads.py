@@ -8,12 +8,11 @@ import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
-
-from sqlalchemy.engine import Row
+from typing import Literal
 
 from app.chatkit.errors import NotFoundError
 from app.db.database import Database
+from app.db.pool import Row
 
 Order = Literal["asc", "desc"]
 
@@ -60,7 +59,7 @@ class Cursor:
         """Whether the rows are read from the newest on."""
         return (self.order == "desc") != self.backwards
 
-    def arrange(self, rows: Sequence[Row[Any]], limit: int) -> tuple[list[Row[Any]], bool]:
+    def arrange(self, rows: Sequence[Row], limit: int) -> tuple[list[Row], bool]:
         """Return the page in its order, from a read of one row more, and whether there is more."""
         shown = list(rows[:limit])
         return (shown[::-1] if self.backwards else shown), len(rows) > limit
@@ -109,7 +108,7 @@ class AllThreads:
         return [row.data for row in page], more
 
 
-def _to_thread(row: Row[Any]) -> OwnedThread:
+def _to_thread(row: Row) -> OwnedThread:
     return OwnedThread(row.id, row.user_id, row.title, row.status, row.created_at)
 
 

@@ -11,28 +11,25 @@ import functools
 from collections.abc import Sequence
 from typing import Any, Literal, cast
 
-from sqlalchemy.engine import Row
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncEngine
-
 from app.chatkit.wire import clean_text
+from app.db.pool import ConnectionPool, DatabaseAwayError, Row
 
 Scope = Literal["janitor", "server_api", "sessions"]
 """Who works across owners; what each of them may do is in the policies."""
 
 
 class Database:
-    """Runs single statements, each its own transaction (the engine is in AUTOCOMMIT).
+    """Runs single statements, each its own transaction.
 
     Statements are Postgres SQL with ``$1`` parameters; ``$1`` is the owner. The parameters
     are cleaned of characters that Postgres cannot hold. A step that must be atomic is written as
     one statement with data-modifying CTEs: that is one round trip where a transaction takes three.
     """
 
-    def __init__(self, engine: AsyncEngine) -> None:
-        self.engine = engine
+    def __init__(self, pool: ConnectionPool) -> None:
+        self._pool = pool
 
-    async def rows(self, sql: str, *args: Any) -> Sequence[Row[Any]]:
+    async def rows(self, sql: str, *args: Any) -> Sequence[Row]:
         """Run one statement on behalf of the owner in ``$1``, and return its rows.
 
         A connection that turns out to be dead (Postgres was restarted) is replaced and the
@@ -41,33 +38,26 @@ class Database:
         """
         return await self._run_twice(_for_owner(sql), args)
 
-    async def rows_across(self, scope: Scope, sql: str, *args: Any) -> Sequence[Row[Any]]:
+    async def rows_across(self, scope: Scope, sql: str, *args: Any) -> Sequence[Row]:
         """Run one statement that is about no owner or several, and return its rows."""
         return await self._run_twice(_across(sql, len(args) + 1), (*args, scope))
 
-    async def row_across(self, scope: Scope, sql: str, *args: Any) -> Row[Any] | None:
+    async def row_across(self, scope: Scope, sql: str, *args: Any) -> Row | None:
         """Run such a statement and return its first row, or None."""
         rows = await self.rows_across(scope, sql, *args)
         return rows[0] if rows else None
 
-    async def row(self, sql: str, *args: Any) -> Row[Any] | None:
+    async def row(self, sql: str, *args: Any) -> Row | None:
         """Run one statement on behalf of the owner in ``$1``; return its first row, or None."""
         rows = await self.rows(sql, *args)
         return rows[0] if rows else None
 
-    async def _run_twice(self, sql: str, args: tuple[Any, ...]) -> Sequence[Row[Any]]:
-        values = tuple(_clean(each) for each in args)
+    async def _run_twice(self, sql: str, args: tuple[Any, ...]) -> Sequence[Row]:
+        values = [_clean(each) for each in args]
         try:
-            return await self._run(sql, values)
-        except DBAPIError as error:
-            if not error.connection_invalidated:
-                raise
-        return await self._run(sql, values)
-
-    async def _run(self, sql: str, values: tuple[Any, ...]) -> Sequence[Row[Any]]:
-        async with self.engine.connect() as connection:
-            result = await connection.exec_driver_sql(sql, values)
-            return result.all() if result.returns_rows else []
+            return await self._pool.fetch(sql, values)
+        except DatabaseAwayError:
+            return await self._pool.fetch(sql, values)
 
 
 @functools.cache

@@ -5,8 +5,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from pydantic import TypeAdapter
-from sqlalchemy.engine import Row
-from sqlalchemy.exc import IntegrityError
 
 from app.chatkit.context import RequestContext
 from app.chatkit.errors import NotFoundError, ThreadBusyError, UnprocessableError
@@ -24,6 +22,7 @@ from app.chatkit.store import Store, create_mark
 from app.chatkit.wire import clean_text, dump_value, dump_wire, join_page
 from app.db import statements as sql
 from app.db.database import Database
+from app.db.pool import IntegrityError, Row
 
 _ITEM: TypeAdapter[ThreadItem] = TypeAdapter(ThreadItem)
 _ATTACHMENT: TypeAdapter[Attachment] = TypeAdapter(Attachment)
@@ -131,7 +130,7 @@ class PostgresStore(Store[RequestContext]):
 
         The newest items include what an answer that is being written reads like so far.
         """
-        rows: Sequence[Row[Any]]
+        rows: Sequence[Row]
         rows = await self._item_rows(thread_id, after, limit, order, context, visible=True)
         unfinished = _Unfinished(rows[0], order)
         if not rows[0].cursor_found:
@@ -161,7 +160,7 @@ class PostgresStore(Store[RequestContext]):
         context: RequestContext,
         *,
         visible: bool,
-    ) -> Sequence[Row[Any]]:
+    ) -> Sequence[Row]:
         rows = await self._database.rows(
             _LIST_ITEMS[_order(order), visible], context.user_id, thread_id, after, limit + 1
         )
@@ -337,7 +336,7 @@ def _thread_values(thread: ThreadMetadata) -> list[Any]:
     ]
 
 
-def _to_thread(row: Row[Any]) -> ThreadMetadata:
+def _to_thread(row: Row) -> ThreadMetadata:
     domains = row.allowed_image_domains
     return ThreadMetadata(
         id=row.id,
@@ -360,7 +359,7 @@ def _item_values(item: ThreadItem) -> list[Any]:
     return [item.id, item.type, is_hidden(item), data, private, item.created_at]
 
 
-def _to_item(row: Row[Any]) -> ThreadItem:
+def _to_item(row: Row) -> ThreadItem:
     item = _ITEM.validate_json(row.data)
     if row.private is not None and isinstance(item, UserMessageItem):
         kept = json.loads(row.private)
@@ -372,7 +371,7 @@ def _to_item(row: Row[Any]) -> ThreadItem:
 class _Unfinished:
     """What an answer that is being written reads like so far, at the new end of its thread."""
 
-    def __init__(self, row: Row[Any], order: str) -> None:
+    def __init__(self, row: Row, order: str) -> None:
         items: list[dict[str, Any]] = [] if row.unfinished is None else json.loads(row.unfinished)
         self._is_newest_first = order == "desc"
         self._items = [
@@ -395,7 +394,7 @@ class _Unfinished:
         return stored + rest
 
 
-def _to_attachment(row: Row[Any]) -> Attachment:
+def _to_attachment(row: Row) -> Attachment:
     attachment = _ATTACHMENT.validate_json(row.data)
     if row.private is not None:
         attachment.metadata = json.loads(row.private)

@@ -12,6 +12,7 @@ from app.auth.configuration import SessionConfiguration
 from app.auth.sessions import ChatSessions
 from app.chatkit.context import SessionFeatures
 from app.db.database import Database
+from app.db.pool import ConnectionPool
 from app.errors import RateLimitedError
 
 QUIET = SessionConfiguration(
@@ -25,8 +26,8 @@ QUIET = SessionConfiguration(
 
 
 @pytest.fixture
-def sessions(engine: AsyncEngine) -> ChatSessions:
-    return ChatSessions(Database(engine))
+def sessions(pool: ConnectionPool) -> ChatSessions:
+    return ChatSessions(Database(pool))
 
 
 async def run(engine: AsyncEngine, statement: str, **values: Any) -> None:
@@ -127,9 +128,9 @@ async def test_both_new_secrets_keep_the_configuration_when_two_tabs_exchange_th
 
 
 async def test_exchange_starts_afresh_when_the_old_secret_ended_long_ago(
-    engine: AsyncEngine, user_id: str
+    pool: ConnectionPool, user_id: str
 ) -> None:
-    sessions = ChatSessions(Database(engine), refresh_grace=0)
+    sessions = ChatSessions(Database(pool), refresh_grace=0)
     old = await sessions.mint(user_id, ttl=0, configuration=QUIET)
     new = await sessions.mint(user_id, ttl=60, replaces=old.client_secret)
     session = await sessions.verify(new.client_secret)
@@ -171,9 +172,9 @@ async def test_sessions_go_when_they_ended_long_ago(
 
 
 async def test_session_is_refused_when_it_asks_too_often_and_heard_again_in_the_next_minute(
-    engine: AsyncEngine, user_id: str
+    engine: AsyncEngine, pool: ConnectionPool, user_id: str
 ) -> None:
-    sessions = ChatSessions(Database(engine), session_requests=3)
+    sessions = ChatSessions(Database(pool), session_requests=3)
     minted = await sessions.mint(user_id, ttl=60)
     for _ in range(3):
         assert await sessions.verify(minted.client_secret)
@@ -189,9 +190,9 @@ async def test_session_is_refused_when_it_asks_too_often_and_heard_again_in_the_
 
 
 async def test_limit_holds_exactly_when_replicas_count_at_the_same_time(
-    engine: AsyncEngine, user_id: str
+    pool: ConnectionPool, user_id: str
 ) -> None:
-    replicas = [ChatSessions(Database(engine), user_requests=12) for _ in range(3)]
+    replicas = [ChatSessions(Database(pool), user_requests=12) for _ in range(3)]
     minted = [await replicas[0].mint(user_id, ttl=60, requests=9) for _ in range(2)]
     answers = await asyncio.gather(
         *(
@@ -207,9 +208,9 @@ async def test_limit_holds_exactly_when_replicas_count_at_the_same_time(
 
 
 async def test_refused_requests_of_a_session_leave_the_users_other_sessions_alone(
-    engine: AsyncEngine, user_id: str
+    pool: ConnectionPool, user_id: str
 ) -> None:
-    sessions = ChatSessions(Database(engine), user_requests=5)
+    sessions = ChatSessions(Database(pool), user_requests=5)
     noisy = await sessions.mint(user_id, ttl=60, requests=2)
     other = await sessions.mint(user_id, ttl=60)
     for _ in range(10):
@@ -239,9 +240,9 @@ async def test_nothing_is_counted_when_there_is_no_limit(
 
 
 async def test_audit_log_tells_what_happened_without_any_secret(
-    engine: AsyncEngine, user_id: str, caplog: pytest.LogCaptureFixture
+    pool: ConnectionPool, user_id: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    sessions = ChatSessions(Database(engine), session_requests=1)
+    sessions = ChatSessions(Database(pool), session_requests=1)
     with caplog.at_level(logging.INFO, "audit"):
         first = await sessions.mint(user_id, ttl=60)
         second = await sessions.mint(user_id, ttl=60, replaces=first.client_secret)

@@ -7,7 +7,6 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.chatkit.actions import Action
 from app.chatkit.context import RequestContext
@@ -24,6 +23,7 @@ from app.chatkit.requests import (
 from app.chatkit.server import NonStreamingResult, StreamingResult, parse_request
 from app.chatkit.store import Store
 from app.db.database import Database
+from app.db.pool import ConnectionPool
 from app.db.store import PostgresStore
 from tests.chatkit.engine import ADA, ActingServer, body, done, fill, message, read_frame
 from tests.chatkit.test_server import Uploads
@@ -476,10 +476,10 @@ async def test_nothing_is_found_when_an_id_is_invented_or_anothers(
 
 
 async def test_nothing_is_found_when_ids_are_invented_on_postgres(
-    engine: AsyncEngine, user_id: str
+    pool: ConnectionPool, user_id: str
 ) -> None:
     context = RequestContext(user_id=user_id)
-    server = await create_server(PostgresStore(Database(engine)), context)
+    server = await create_server(PostgresStore(Database(pool)), context)
     for request_type, params, field in ID_FIELDS:
         for value in INVENTED:
             if value == "x" * MEGABYTE and request_type != "threads.get_by_id":
@@ -573,10 +573,10 @@ async def test_request_is_answered_or_refused_when_it_is_well_formed(request: Ba
 )
 @given(request=requests, user=st.uuids())
 async def test_request_is_answered_or_refused_when_the_store_is_postgres(
-    engine: AsyncEngine, request: BaseModel, user: Any
+    pool: ConnectionPool, request: BaseModel, user: Any
 ) -> None:
     context = RequestContext(user_id=str(user))
-    server = await create_server(PostgresStore(Database(engine)), context)
+    server = await create_server(PostgresStore(Database(pool)), context)
     await check(server, request.model_dump_json(), context)
 
 

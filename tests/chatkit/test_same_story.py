@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.chatkit.context import RequestContext
 from app.chatkit.errors import CustomStreamError, StreamError
@@ -63,6 +62,7 @@ from app.chatkit.items import (
 from app.chatkit.store import Store
 from app.chatkit.widgets import Button, Card, Markdown, Row, Text
 from app.db.database import Database
+from app.db.pool import ConnectionPool
 from app.db.store import PostgresStore
 from tests.chatkit.engine import (
     ADA,
@@ -265,10 +265,10 @@ async def test_store_and_stream_tell_the_same_story_when_anything_is_yielded(
 )
 @stories
 async def test_store_and_stream_tell_the_same_story_when_the_store_is_postgres(
-    engine: AsyncEngine, script: list[ThreadStreamEvent], ending: Exception | None
+    pool: ConnectionPool, script: list[ThreadStreamEvent], ending: Exception | None
 ) -> None:
     context = RequestContext(user_id=uuid.uuid4().hex)
-    await check_story(PostgresStore(Database(engine)), context, script, ending)
+    await check_story(PostgresStore(Database(pool)), context, script, ending)
 
 
 def finished_out_of_order() -> list[ThreadStreamEvent]:

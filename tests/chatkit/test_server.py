@@ -10,8 +10,6 @@ from typing import Any
 import pytest
 from agents.models.chatcmpl_helpers import HEADERS_OVERRIDE
 from agents.models.openai_responses import _HEADERS_OVERRIDE
-from sqlalchemy import event as sqlalchemy_event
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.chatkit.actions import Action
 from app.chatkit.context import RequestContext, RunIdentity
@@ -40,6 +38,7 @@ from app.chatkit.store import AttachmentStore
 from app.chatkit.user_agent import agents_sdk_user_agent_override
 from app.chatkit.widgets import ActionConfig, Button, Card
 from app.db.database import Database
+from app.db.pool import ConnectionPool
 from app.db.store import PostgresStore
 from tests.chatkit.engine import (
     ADA,
@@ -638,30 +637,30 @@ async def test_body_is_taken_when_it_is_text_or_bytes(kind: Any) -> None:
 
 
 async def test_text_turn_takes_few_statements_when_the_store_is_postgres(
-    engine: AsyncEngine, user_id: str
+    pool: ConnectionPool, user_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    server = ScriptedServer(ANSWER, PostgresStore(Database(engine)))
+    server = ScriptedServer(ANSWER, PostgresStore(Database(pool)))
     statements: list[str] = []
 
-    def note(connection: Any, cursor: Any, statement: str, *rest: Any) -> None:
+    fetch = pool.fetch
+
+    async def note(statement: str, args: Any) -> Any:
         statements.append(statement)
+        return await fetch(statement, args)
 
     def context(number: int) -> RequestContext:
         run = RunIdentity(id=f"run_{number}", kind="threads.create", replica="r")
         return RequestContext(user_id=user_id, run=run)
 
-    sqlalchemy_event.listen(engine.sync_engine, "before_cursor_execute", note)
-    try:
-        events = await stream(server, say(None), context(1))
-        assert len(statements) == 2  # thread, run and message; answer
-        end = "UPDATE runs SET state = 'completed' WHERE user_id = $1"
-        await Database(engine).rows(end, user_id)
-        statements.clear()
-        server.script = [added(answer("b")), delta("b", "Hi"), done(answer("b", "Hi"))]
-        await stream(server, say(events[0]["thread"]["id"]), context(2))
-        assert len(statements) == 3  # thread and run; message; answer
-    finally:
-        sqlalchemy_event.remove(engine.sync_engine, "before_cursor_execute", note)
+    monkeypatch.setattr(pool, "fetch", note)
+    events = await stream(server, say(None), context(1))
+    assert len(statements) == 2  # thread, run and message; answer
+    end = "UPDATE runs SET state = 'completed' WHERE user_id = $1"
+    await Database(pool).rows(end, user_id)
+    statements.clear()
+    server.script = [added(answer("b")), delta("b", "Hi"), done(answer("b", "Hi"))]
+    await stream(server, say(events[0]["thread"]["id"]), context(2))
+    assert len(statements) == 3  # thread and run; message; answer
 
 
 async def test_broken_store_is_an_error_of_the_request_when_it_is_answered_with_json() -> None:

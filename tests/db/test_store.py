@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.chatkit.context import RequestContext, RunIdentity
@@ -31,6 +30,7 @@ from app.chatkit.store import Store
 from app.chatkit.wire import dump_wire
 from app.db.database import Database
 from app.db.engine import transaction
+from app.db.pool import ConnectionPool
 from app.db.store import PostgresStore, RunLostError
 from tests.memory_store import MemoryStore
 from tests.samples import ITEMS, MOMENT, THREAD_ID, answer, file, hidden, question
@@ -56,8 +56,8 @@ def context(user_id: str) -> Context:
 
 
 @pytest.fixture
-def postgres(engine: AsyncEngine) -> PostgresStore:
-    return PostgresStore(Database(engine))
+def postgres(pool: ConnectionPool) -> PostgresStore:
+    return PostgresStore(Database(pool))
 
 
 @pytest.fixture(params=["memory", "postgres"])
@@ -341,10 +341,10 @@ async def test_pages_are_those_of_a_list_when_the_store_is_in_memory(
 )
 @pages_are_those_of_a_list
 async def test_pages_are_those_of_a_list_when_the_store_is_postgres(
-    engine: AsyncEngine, writes: list[tuple[str, str]], limit: int, order: str
+    pool: ConnectionPool, writes: list[tuple[str, str]], limit: int, order: str
 ) -> None:
     context = RequestContext(user_id=uuid.uuid4().hex)
-    await check_pages(PostgresStore(Database(engine)), context, writes, limit, order)
+    await check_pages(PostgresStore(Database(pool)), context, writes, limit, order)
 
 
 @pytest.mark.parametrize("order", ["asc", "desc"])
@@ -385,14 +385,14 @@ async def test_page_of_threads_is_empty_when_there_are_none(
 )
 @example([("add", "a"), ("add", "b"), ("add", "c")], ["a"], 1, "desc")
 async def test_unfinished_answers_are_the_newest_items_when_one_is_being_written(
-    engine: AsyncEngine,
+    pool: ConnectionPool,
     writes: list[tuple[str, str]],
     unfinished: list[str],
     limit: int,
     order: str,
 ) -> None:
     context = RequestContext(user_id=uuid.uuid4().hex)
-    store = PostgresStore(Database(engine))
+    store = PostgresStore(Database(pool))
     model = await play(store, context, writes)
     await store.begin_turn(THREAD_ID, run_of(context))
     snapshot = [json.loads(dump_wire(answer(each, "so far"))) for each in unfinished]
@@ -887,16 +887,17 @@ async def test_feedback_is_refused_when_the_item_is_hidden(
 
 
 @pytest.fixture
-def statements(engine: AsyncEngine) -> Any:
+def statements(pool: ConnectionPool, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The statements that are sent from here on."""
     sent: list[str] = []
+    fetch = pool.fetch
 
-    def note(connection: Any, cursor: Any, statement: str, *rest: Any) -> None:
+    async def note(statement: str, args: Any) -> Any:
         sent.append(statement)
+        return await fetch(statement, args)
 
-    event.listen(engine.sync_engine, "before_cursor_execute", note)
-    yield sent
-    event.remove(engine.sync_engine, "before_cursor_execute", note)
+    monkeypatch.setattr(pool, "fetch", note)
+    return sent
 
 
 async def test_store_makes_one_round_trip_when_it_is_called(

@@ -11,6 +11,7 @@ from app.chatkit.context import RequestContext
 from app.chatkit.errors import NotFoundError
 from app.chatkit.items import EndOfTurnItem, ThreadMetadata, now
 from app.db.database import Database
+from app.db.pool import ConnectionPool
 from app.db.store import PostgresStore
 
 STORED = ["one", "two"]
@@ -22,9 +23,9 @@ def item(item_id: str) -> EndOfTurnItem:
 
 
 @pytest.fixture
-async def store(engine: AsyncEngine, user_id: str) -> PostgresStore:
+async def store(engine: AsyncEngine, pool: ConnectionPool, user_id: str) -> PostgresStore:
     """A store with two finished items, and a run with two unfinished ones."""
-    store, context = PostgresStore(Database(engine)), RequestContext(user_id)
+    store, context = PostgresStore(Database(pool)), RequestContext(user_id)
     await store.save_thread(ThreadMetadata(id="t", created_at=now()), context)
     for each in STORED:
         await store.add_thread_item("t", item(each), context)

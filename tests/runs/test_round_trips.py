@@ -2,24 +2,22 @@
 
 from typing import Any
 
-from sqlalchemy import event
-
 from tests.e2e.replica import Page, answer_text, message
 from tests.runs.conftest import LocalReplica, StartLocal
 
 
 class StatementCount:
-    """The statements that a replica has sent."""
+    """The statements that a replica has sent, each of them a transaction and a round trip."""
 
     def __init__(self, replica: LocalReplica) -> None:
         self.statements: list[str] = []
-        engine = replica.runs._ledger._database.engine.sync_engine
-        event.listen(engine, "before_cursor_execute", self._note)
-        # In autocommit there is no BEGIN, COMMIT or ROLLBACK that would go uncounted.
-        assert engine.dialect._on_connect_isolation_level == "AUTOCOMMIT"
+        pool = replica.runs._ledger._database._pool
+        self._fetch = pool.fetch
+        pool.fetch = self._note
 
-    def _note(self, *arguments: Any) -> None:
-        self.statements.append(arguments[2])
+    async def _note(self, statement: str, args: Any) -> Any:
+        self.statements.append(statement)
+        return await self._fetch(statement, args)
 
     def take(self) -> list[str]:
         """Return what was sent since the last call."""

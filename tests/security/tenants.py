@@ -11,6 +11,7 @@ from app.chatkit.context import RequestContext, RunIdentity
 from app.chatkit.items import StructuredInputFreeform, StructuredInputItem, ThreadMetadata
 from app.db.database import Database
 from app.db.models import Base
+from app.db.pool import ConnectionPool
 from app.db.store import PostgresStore
 from tests.samples import MOMENT, answer, file
 
@@ -34,9 +35,9 @@ class Ids:
         return cls(*(f"{kind}_{user_id}" for kind in ("thr", "msg", "sti", "atc", "run")))
 
 
-async def furnish(engine: AsyncEngine, user_id: str) -> Ids:
+async def furnish(pool: ConnectionPool, user_id: str) -> Ids:
     """Store one of everything for a user: rows in every table."""
-    database = Database(engine)
+    database = Database(pool)
     store = PostgresStore(database)
     ids = Ids.of(user_id)
     context = RequestContext(user_id=user_id)

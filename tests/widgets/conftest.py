@@ -3,19 +3,19 @@
 import uuid
 
 import pytest
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.chatkit.context import RequestContext
 from app.chatkit.store import Store
 from app.db.database import Database
+from app.db.pool import ConnectionPool
 from app.db.store import PostgresStore
 from tests.memory_store import MemoryStore
 from tests.widgets.store_rooms import Room
 
 
 @pytest.fixture
-def postgres(engine: AsyncEngine) -> PostgresStore:
-    return PostgresStore(Database(engine))
+def postgres(pool: ConnectionPool) -> PostgresStore:
+    return PostgresStore(Database(pool))
 
 
 @pytest.fixture(params=["memory", "postgres"])

@@ -1,0 +1,275 @@
+"""Connections to Postgres for the statements of the application, on asyncpg itself.
+
+SQLAlchemy costs some 0.2 ms of CPU for each statement, asyncpg's own pool a task and a second round
+trip for each release. Here a statement takes a connection, runs, and puts it back.
+
+*No ping at checkout.* It would cost a round trip each time. A server that stops or restarts closes
+its sockets, and the driver notices: a connection known to be closed is replaced when it is taken.
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, cast
+
+import asyncpg  # pyright: ignore[reportMissingTypeStubs]
+from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
+from sqlalchemy.engine import URL
+
+from app.db.database_url import DatabaseUrlError, parse_database_url
+from app.settings import Settings
+
+APPLICATION_NAME = "chatkit-backend"
+NETWORK_MARGIN = 5.0
+"""Seconds that the server's own timeouts are ahead of the client's."""
+MAX_AGE = 1800.0
+"""Seconds after which a connection is replaced when it is put back."""
+
+TO_GUARDED_ROLE = """
+SELECT set_config('role', app.rolname, false) FROM pg_roles AS app, pg_roles AS own
+WHERE app.rolname = 'chatkit_app' AND own.rolname = current_user
+  AND (own.rolsuper OR own.rolbypassrls)"""
+"""Gives up rights that row-level security would not hold for."""
+
+
+IntegrityError = asyncpg.IntegrityConstraintViolationError
+"""A statement broke a constraint: what its row belongs to is not there, say."""
+
+_connect_to_server = cast(
+    "Callable[..., Awaitable[Any]]",
+    asyncpg.connect,  # pyright: ignore[reportUnknownMemberType]
+)
+
+
+class DatabaseAwayError(ConnectionError):
+    """The connection was lost in the middle; the statement may or may not have been carried out."""
+
+
+class DatabaseBusyError(TimeoutError):
+    """All connections were in use for too long."""
+
+
+class Row(asyncpg.Record):
+    """A row whose columns are attributes."""
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self[name]
+        except KeyError:
+            raise AttributeError(name) from None
+
+
+class _Link:
+    """A connection, and since when it has been open."""
+
+    __slots__ = ("connection", "opened_at")
+
+    def __init__(self, connection: Any) -> None:
+        self.connection = connection
+        self.opened_at = time.monotonic()
+
+    @property
+    def is_worn(self) -> bool:
+        return self.connection.is_closed() or time.monotonic() - self.opened_at > MAX_AGE
+
+
+class ConnectionPool:
+    """At most ``limit`` connections, of which ``kept`` stay open when nobody needs them.
+
+    Times are in seconds. Belongs to one event loop.
+    """
+
+    def __init__(
+        self, connect: Callable[[], Awaitable[Any]], *, kept: int, limit: int, timeout: float
+    ) -> None:
+        self._connect = connect
+        self._kept = kept
+        self._limit = limit
+        self._timeout = timeout
+        self._open = 0
+        self._idle: list[_Link] = []
+        self._waiting: deque[asyncio.Future[_Link | None]] = deque()
+        self._is_closed = False
+
+    @property
+    def open_connections(self) -> int:
+        """How many connections there are, in use or not."""
+        return self._open
+
+    async def fetch(self, sql: str, args: Sequence[Any]) -> list[Row]:
+        """Run one statement and return its rows.
+
+        Raises ``DatabaseAwayError`` if the connection broke, ``DatabaseBusyError`` if there was
+        none for too long, ``OSError`` if none could be opened, and asyncpg's ``PostgresError``.
+        """
+        link = await self._take()
+        try:
+            rows = await link.connection.fetch(sql, *args)
+        except Exception as error:
+            is_lost = link.connection.is_closed()
+            # A timeout leaves the connection in the middle of a statement.
+            if is_lost or isinstance(error, TimeoutError):
+                self._drop(link)
+            else:
+                self._put_back(link)
+            if is_lost:
+                raise DatabaseAwayError(f"The connection was lost: {error}") from error
+            raise
+        except BaseException:
+            # Cancelled in the middle: nobody will read the rest of the answer.
+            self._drop(link)
+            raise
+        self._put_back(link)
+        return cast("list[Row]", rows)
+
+    async def close(self) -> None:
+        """Close what is open and refuse what comes."""
+        self._is_closed = True
+        idle, self._idle = self._idle, []
+        for link in idle:
+            self._open -= 1
+            try:
+                await link.connection.close(timeout=self._timeout)
+            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+                link.connection.terminate()
+
+    async def _take(self) -> _Link:
+        while True:
+            while self._idle:
+                link = self._idle.pop()
+                if not link.connection.is_closed():
+                    return link
+                self._open -= 1
+            if self._is_closed:
+                raise DatabaseBusyError("The database was closed")
+            if self._open < self._limit:
+                return await self._open_one()
+            link = await self._wait()
+            if link is not None:
+                return link
+
+    async def _open_one(self) -> _Link:
+        self._open += 1
+        try:
+            return _Link(await self._connect())
+        except BaseException as error:
+            self._open -= 1
+            self._hand_on(None)
+            if isinstance(error, (asyncpg.PostgresError, asyncpg.InterfaceError)):
+                raise DatabaseAwayError(f"Could not connect: {error}") from error
+            raise
+
+    async def _wait(self) -> _Link | None:
+        """Wait for a connection, or for the room to open one (None)."""
+        loop = asyncio.get_running_loop()
+        waiter: asyncio.Future[_Link | None] = loop.create_future()
+        self._waiting.append(waiter)
+        timer = loop.call_later(self._timeout, _give_up, waiter, self._timeout)
+        try:
+            return await waiter
+        except asyncio.CancelledError:
+            if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
+                # It was given one in the same moment.
+                link = waiter.result()
+                self._hand_on(None) if link is None else self._put_back(link)
+            raise
+        finally:
+            timer.cancel()
+
+    def _put_back(self, link: _Link) -> None:
+        if self._is_closed or link.is_worn:
+            self._drop(link)
+        elif not self._hand_on(link):
+            if len(self._idle) < self._kept:
+                self._idle.append(link)
+            else:
+                self._drop(link)
+
+    def _drop(self, link: _Link) -> None:
+        """Close a connection at once; Postgres ends what it was doing when it notices."""
+        self._open -= 1
+        link.connection.terminate()
+        self._hand_on(None)
+
+    def _hand_on(self, link: _Link | None) -> bool:
+        """Give a connection, or room for one, to whoever has waited longest."""
+        while self._waiting:
+            waiter = self._waiting.popleft()
+            if not waiter.done():
+                waiter.set_result(link)
+                return True
+        return False
+
+
+def _give_up(waiter: asyncio.Future[Any], seconds: float) -> None:
+    if not waiter.done():
+        waiter.set_exception(
+            DatabaseBusyError(
+                f"All database connections were in use for {seconds} seconds "
+                "(raise DATABASE_POOL_SIZE, or look for slow statements)"
+            )
+        )
+
+
+def create_pool(settings: Settings, *, guarded: bool = True) -> ConnectionPool:
+    """Return a pool for ``DATABASE_URL``; nothing is connected yet.
+
+    If it is ``guarded``, row-level security holds also where the user is a superuser. Raises
+    ``DatabaseUrlError``.
+    """
+    if settings.database_url is None:
+        raise DatabaseUrlError("it is not set")
+    url, arguments = parse_database_url(settings.database_url.get_secret_value())
+    limit = settings.database_timeout
+    milliseconds = {name: str(round(seconds * 1000)) for name, seconds in _limits(limit).items()}
+    server_settings = {
+        "application_name": APPLICATION_NAME,
+        # Every statement looks rows up by key: one plan for all parameters is the right plan.
+        "plan_cache_mode": "force_generic_plan",
+        **milliseconds,
+    } | arguments.pop("server_settings", {})
+    options: dict[str, Any] = {
+        **_connect_arguments(url),
+        "timeout": limit,
+        # The last resort, when the network swallows the server's answer.
+        "command_timeout": limit + NETWORK_MARGIN,
+        "server_settings": server_settings,
+        "record_class": Row,
+        "max_cached_statement_lifetime": 0,
+        **arguments,
+    }
+
+    async def connect() -> Any:
+        connection = await _connect_to_server(**options)
+        if not guarded:
+            return connection
+        try:
+            await connection.execute(TO_GUARDED_ROLE)
+        except BaseException:
+            connection.terminate()
+            raise
+        return connection
+
+    kept = settings.database_pool_size
+    return ConnectionPool(
+        connect, kept=kept, limit=kept + settings.database_max_overflow, timeout=limit
+    )
+
+
+def _limits(seconds: float) -> dict[str, float]:
+    return {
+        "statement_timeout": seconds,
+        "lock_timeout": seconds / 2,
+        "idle_in_transaction_session_timeout": seconds,
+    }
+
+
+def _connect_arguments(url: URL) -> dict[str, Any]:
+    """Return asyncpg's arguments for a URL, as SQLAlchemy understands it."""
+    _, options = PGDialect_asyncpg().create_connect_args(url)
+    arguments: dict[str, Any] = dict(options)
+    cache_size = arguments.pop("prepared_statement_cache_size", None)
+    if cache_size is not None:
+        arguments["statement_cache_size"] = int(cache_size)
+    return arguments

@@ -1,0 +1,172 @@
+"""The connections of the application: taken, put back, lost, waited for."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+from asyncpg import PostgresError
+
+from app.db.database import Database
+from app.db.pool import (
+    ConnectionPool,
+    DatabaseAwayError,
+    DatabaseBusyError,
+    create_pool,
+)
+from tests.databases import settings_for
+
+MakePool = Callable[..., ConnectionPool]
+
+NAPS = "SELECT pg_sleep($1), $2::int AS number"
+END_OTHERS = """
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+WHERE application_name = 'pool under test' AND pid <> pg_backend_pid()"""
+
+
+@pytest.fixture
+async def make_pool(database_url: str) -> AsyncIterator[MakePool]:
+    """Makes pools whose connections can be told from all others."""
+    pools: list[ConnectionPool] = []
+    separator = "&" if "?" in database_url else "?"
+    url = f"{database_url}{separator}application_name=pool%20under%20test"
+
+    def make(*, guarded: bool = True, **values: Any) -> ConnectionPool:
+        pools.append(create_pool(settings_for(url, **values), guarded=guarded))
+        return pools[-1]
+
+    yield make
+    for pool in pools:
+        await pool.close()
+        assert pool.open_connections == 0
+
+
+async def test_columns_are_attributes(make_pool: MakePool) -> None:
+    (row,) = await make_pool().fetch("SELECT 1 AS one, 'x' AS name", [])
+    assert (row.one, row.name) == (1, "x")
+    with pytest.raises(AttributeError, match="other"):
+        _ = row.other
+
+
+async def test_statement_that_fails_costs_no_connection(make_pool: MakePool) -> None:
+    pool = make_pool(database_pool_size=1, database_max_overflow=0)
+    for _ in range(3):
+        with pytest.raises(PostgresError, match="nowhere"):
+            await pool.fetch("SELECT * FROM nowhere", [])
+    assert pool.open_connections == 1
+
+
+async def test_statements_wait_for_each_other_when_all_connections_are_in_use(
+    make_pool: MakePool,
+) -> None:
+    pool = make_pool(database_pool_size=1, database_max_overflow=1)
+    found = await asyncio.gather(*(pool.fetch(NAPS, [0.01, number]) for number in range(10)))
+    assert [rows[0].number for rows in found] == list(range(10))
+    assert pool.open_connections == 1  # the one beyond the pool's size is not kept
+
+
+async def test_statement_gives_up_when_no_connection_is_put_back(make_pool: MakePool) -> None:
+    pool = make_pool(database_pool_size=1, database_max_overflow=0, database_timeout=0.5)
+    holder = asyncio.create_task(pool.fetch("SELECT pg_sleep(30)", []))
+    await asyncio.sleep(0.05)
+    pool._timeout = 0.05
+    with pytest.raises(DatabaseBusyError, match="DATABASE_POOL_SIZE"):
+        await pool.fetch("SELECT 1", [])
+    holder.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await holder
+    assert await pool.fetch("SELECT 1 AS one", [])
+
+
+async def test_answers_stay_apart_when_statements_are_cancelled_at_random(
+    make_pool: MakePool,
+) -> None:
+    pool = make_pool(database_pool_size=3, database_max_overflow=2)
+    chance = random.Random(7)
+
+    async def ask(number: int) -> int | None:
+        asking = asyncio.create_task(pool.fetch(NAPS, [chance.random() / 200, number]))
+        if chance.random() < 0.6:
+            await asyncio.sleep(chance.random() / 100)
+            asking.cancel()
+        try:
+            return (await asking)[0].number
+        except asyncio.CancelledError:
+            return None
+
+    answers = await asyncio.gather(*(ask(number) for number in range(400)))
+    assert all(answer in (None, number) for number, answer in enumerate(answers))
+    assert sum(answer is not None for answer in answers) > 50
+    assert pool.open_connections <= 3
+    assert not pool._waiting
+    found = await asyncio.gather(*(pool.fetch(NAPS, [0, number]) for number in range(20)))
+    assert [rows[0].number for rows in found] == list(range(20))
+
+
+async def test_dead_connections_are_replaced_when_the_server_has_closed_them(
+    make_pool: MakePool, pool: ConnectionPool
+) -> None:
+    mortal = make_pool()
+    await asyncio.gather(*(mortal.fetch(NAPS, [0.05, number]) for number in range(4)))
+    await pool.fetch(END_OTHERS, [])
+    await asyncio.sleep(0.05)
+    found = await asyncio.gather(*(mortal.fetch(NAPS, [0, number]) for number in range(8)))
+    assert [rows[0].number for rows in found] == list(range(8))
+
+
+async def test_statement_under_way_is_lost_when_its_connection_breaks(
+    make_pool: MakePool, pool: ConnectionPool
+) -> None:
+    mortal = make_pool()
+    asking = asyncio.create_task(mortal.fetch(NAPS, [30, 1]))
+    await asyncio.sleep(0.1)
+    await pool.fetch(END_OTHERS, [])
+    with pytest.raises(DatabaseAwayError):
+        await asking
+    assert mortal.open_connections == 0
+
+
+async def test_statement_is_sent_once_more_when_its_connection_breaks(
+    make_pool: MakePool, pool: ConnectionPool
+) -> None:
+    database = Database(make_pool())
+    waits = "SELECT pg_sleep(CASE WHEN $2::int = 1 THEN 0.4 END), $1 AS owner"
+    asking = asyncio.create_task(database.rows(waits, "user_x", 1))
+    await asyncio.sleep(0.1)
+    await pool.fetch(END_OTHERS, [])
+    assert (await asking)[0].owner == "user_x"
+
+
+async def test_every_connection_has_the_role_and_the_limits(
+    make_pool: MakePool, pool: ConnectionPool
+) -> None:
+    mine = make_pool(database_timeout=7)
+    question = """
+        SELECT current_user AS role, current_setting('statement_timeout') AS timeout,
+          current_setting('is_superuser') AS superuser, pg_sleep(0.05)"""
+
+    async def look() -> set[tuple[str, str, str]]:
+        found = await asyncio.gather(*(mine.fetch(question, []) for _ in range(4)))
+        return {(rows[0].role, rows[0].timeout, rows[0].superuser) for rows in found}
+
+    assert await look() == {("chatkit_app", "7s", "off")}
+    await pool.fetch(END_OTHERS, [])
+    await asyncio.sleep(0.05)
+    assert await look() == {("chatkit_app", "7s", "off")}
+
+
+async def test_server_that_is_not_there_is_an_error_of_the_operating_system() -> None:
+    pool = create_pool(settings_for("postgresql://nobody@127.0.0.1:1/nothing"))
+    for _ in range(2):
+        with pytest.raises(OSError, match="Connect"):
+            await pool.fetch("SELECT 1", [])
+    assert pool.open_connections == 0
+
+
+async def test_closed_pool_refuses_statements(make_pool: MakePool) -> None:
+    pool = make_pool()
+    await pool.fetch("SELECT 1", [])
+    await pool.close()
+    with pytest.raises(DatabaseBusyError, match="closed"):
+        await pool.fetch("SELECT 1", [])
