@@ -11,19 +11,20 @@ from fastapi import FastAPI
 from sse_starlette.sse import AppStatus
 from starlette.middleware.cors import CORSMiddleware
 
-from app.api import chatkit, docs, health, pages, runs, server_api, sessions
+from app.api import chatkit, docs, files, health, pages, runs, server_api, sessions, uploads
 from app.api.bounded_bodies import BoundedBodyMiddleware
 from app.api.deps import Services
 from app.api.openapi import describe_api
 from app.api.streams import RUN_HEADER
 from app.auth.hosted import create_hosted_sessions
-from app.auth.identity import Identity, create_identity
+from app.auth.identity import Identity, create_identity, load_signing_secret
 from app.auth.server_keys import create_server_keys
 from app.auth.sessions import ChatSessions
 from app.chatkit.context import RequestContext
 from app.chatkit.ids import create_id
 from app.chatkit.server import ChatKitServer
 from app.chatkit.warm_up import warm_up
+from app.db.attachments import AttachmentLedger
 from app.db.database import Database
 from app.db.engine import create_engine
 from app.db.pool import create_pool
@@ -34,6 +35,10 @@ from app.runs.ledger import RunLedger
 from app.runs.registry import Runs
 from app.runs.run import RunOptions
 from app.settings import Settings, SettingsError, load_settings
+from app.uploads.attachments import UploadLimits, UploadStore
+from app.uploads.file_urls import FileUrls
+from app.uploads.janitor import UploadJanitor
+from app.uploads.storage import Storage
 
 GC_THRESHOLD = 20_000
 """New objects between two looks of the garbage collector; Python's own is some 700 to 2,000."""
@@ -71,7 +76,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     install_error_handlers(app)
     app.add_middleware(BoundedBodyMiddleware, limit=settings.max_request_bytes)
-    for module in (chatkit, sessions, runs, server_api, health):
+    for module in (chatkit, sessions, runs, uploads, files, server_api, health):
         app.include_router(module.router)
     describe_api(app)
     if settings.serves_docs:
@@ -100,12 +105,21 @@ def _create_lifespan(
         engine = create_engine(settings)
         pool = create_pool(settings)
         database = Database(pool)
-        server = create_server(PostgresStore(database), settings=settings)
+        uploads = _create_uploads(settings, database)
+        janitor = UploadJanitor(
+            AttachmentLedger(database),
+            uploads,
+            keep=settings.upload_keep,
+            interval=settings.upload_janitor_interval,
+        )
+        store = PostgresStore(database, uploads.urls)
+        server = create_server(store, uploads, settings=settings)
         registry = _create_runs(settings, database)
         hosted = create_hosted_sessions(settings)
         # Streams end when their runs do; nothing else may cut them at shutdown.
         AppStatus.disable_automatic_graceful_drain()
         registry.start_keeping()
+        janitor.start()
         app.state.runs = registry
         warm_up()
         # What lives from here to the end need not be looked at by the garbage collector again.
@@ -124,12 +138,15 @@ def _create_lifespan(
                     server=server,
                     runs=registry,
                     server_keys=create_server_keys(settings),
+                    uploads=uploads,
+                    janitor=janitor,
                     hosted=hosted,
                 )
             )
         finally:
             await registry.drain(settings.shutdown_drain)
             await registry.close()
+            await janitor.close()
             await _close_server(server)
             if hosted is not None:
                 await hosted.aclose()
@@ -137,6 +154,22 @@ def _create_lifespan(
             await engine.dispose()
 
     return lifespan
+
+
+def _create_uploads(settings: Settings, database: Database) -> UploadStore:
+    urls = FileUrls(
+        load_signing_secret(settings),
+        upload_ttl=settings.upload_url_ttl,
+        view_ttl=settings.file_url_ttl,
+    )
+    limits = UploadLimits(
+        file_bytes=settings.upload_max_bytes,
+        files=settings.upload_max_files,
+        user_bytes=settings.upload_user_bytes,
+        types=tuple(settings.upload_types),
+        url_ttl=settings.upload_url_ttl,
+    )
+    return UploadStore(AttachmentLedger(database), Storage(settings.storage), urls, limits)
 
 
 def _create_sessions(settings: Settings, database: Database) -> ChatSessions:

@@ -8,7 +8,8 @@ import logging
 import re
 import sys
 import time
-from typing import Any
+import traceback
+from typing import Any, TextIO
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
@@ -20,7 +21,26 @@ from app.settings import Settings
 REQUEST_ID_HEADER = "X-Request-ID"
 _ACCEPTABLE_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 _QUIET_PATHS = frozenset({"/healthz", "/readyz"})
+_ONE_YEAR = "max-age=31536000"
 _NOTHING_RUNS = "default-src 'none'; frame-ancestors 'none'"
+
+# Libraries that put headers, bodies or what a model said into their lines below WARNING.
+_TALKATIVE = (
+    "asyncio",
+    "httpcore",
+    "httpcore2",
+    "httpx",
+    "httpx2",
+    "mcp",
+    "openai",
+    "python_multipart",
+    "sse_starlette",
+    "uvicorn.access",
+)
+# What the interpreter and the operating system say is about code and machines, not about people.
+_HARMLESS = (OSError, ImportError, AttributeError, NameError)
+
+ExcInfo = structlog.typing.ExcInfo
 
 logger = logging.getLogger("app.http")
 
@@ -37,13 +57,25 @@ def configure_logging(settings: Settings) -> None:
         structlog.stdlib.ExtraAdder(),
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
+    in_words = settings.logs_error_messages
+    if not in_words:
+        shared.append(_cut_asyncio)
+
+    def format_error(exc_info: ExcInfo) -> str:
+        return format_exception(exc_info[1], in_words=in_words)
+
+    def print_error(output: TextIO, exc_info: ExcInfo) -> None:
+        output.write(f"\n{format_error(exc_info)}")
+
     renderer: list[structlog.typing.Processor] = (
-        # Plain tracebacks: frames with their locals would carry message texts and secrets.
-        [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+        [
+            structlog.processors.ExceptionRenderer(format_error),
+            structlog.processors.JSONRenderer(),
+        ]
         if as_json
         else [
             structlog.dev.ConsoleRenderer(
-                colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+                colors=sys.stderr.isatty(), exception_formatter=print_error
             )
         ]
     )
@@ -57,8 +89,42 @@ def configure_logging(settings: Settings) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(settings.log_level)
-    for noisy in ("httpx", "httpx2", "openai.agents", "uvicorn.access", "asyncio"):
-        logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))
+    for name in _TALKATIVE:
+        logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
+
+
+def format_exception(error: BaseException, *, in_words: bool) -> str:
+    """Return an error's traceback, and those of the errors behind it, without any locals.
+
+    Messages of errors quote what could not be handled: a user's text, a key, an address with a
+    password. Unless ``in_words``, only the types are told, and where it happened.
+    """
+    if in_words:
+        return "".join(traceback.format_exception(error))
+    parts: list[str] = []
+    waiting: list[BaseException | None] = [error]
+    seen: set[int] = set()
+    while waiting:
+        each = waiting.pop(0)
+        if each is None or id(each) in seen:
+            continue
+        seen.add(id(each))
+        frames = "".join(traceback.format_tb(each.__traceback__))
+        message = f": {each}" if isinstance(each, _HARMLESS) else ""
+        parts.append(f"{frames}{type(each).__module__}.{type(each).__qualname__}{message}")
+        if isinstance(each, BaseExceptionGroup):
+            waiting += each.exceptions  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
+        waiting.append(each.__cause__ or (None if each.__suppress_context__ else each.__context__))
+    return "\n\nalso:\n".join(parts)
+
+
+def _cut_asyncio(
+    _: structlog.typing.WrappedLogger, __: str, line: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    """Keep the first line of what asyncio says: the others quote a task with its exception."""
+    if line.get("logger") == "asyncio":
+        line["event"] = str(line["event"]).partition("\n")[0]
+    return line
 
 
 def get_request_id() -> str:
@@ -66,21 +132,34 @@ def get_request_id() -> str:
     return structlog.contextvars.get_contextvars().get("request_id", "")
 
 
+def came_by_https(scheme: str, headers: Headers) -> bool:
+    """Return whether the browser's own connection is encrypted, as far as the proxy in front says.
+
+    Whoever sends ``X-Forwarded-Proto`` themselves fools nobody but themselves, so it is believed
+    from any address; only what is for that very client may depend on it.
+    """
+    return scheme == "https" or headers.get("x-forwarded-proto", "").strip() == "https"
+
+
 class RequestMiddleware:
     """Gives each request its id, its log line and its security headers.
 
-    Plain ASGI: it neither buffers a stream nor stands between it and a disconnect.
+    With ``https_only``, a browser that has come by https is told to do so for a year. Plain ASGI:
+    it neither buffers a stream nor stands between it and a disconnect.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, *, https_only: bool = False) -> None:
         self._app = app
+        self._https_only = https_only
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        given = Headers(scope=scope).get(REQUEST_ID_HEADER, "")
+        headers_in = Headers(scope=scope)
+        given = headers_in.get(REQUEST_ID_HEADER, "")
+        pin_https = self._https_only and came_by_https(scope["scheme"], headers_in)
         request_id = given if _ACCEPTABLE_ID.fullmatch(given) else create_id("req")
         status = 0
         started = time.perf_counter()
@@ -93,6 +172,8 @@ class RequestMiddleware:
                 headers[REQUEST_ID_HEADER] = request_id
                 headers.setdefault("X-Content-Type-Options", "nosniff")
                 headers.setdefault("Referrer-Policy", "same-origin")
+                if pin_https:
+                    headers.setdefault("Strict-Transport-Security", _ONE_YEAR)
                 if headers.get("content-type", "").startswith("application/json"):
                     # Somebody's own data: not for caches, and nothing that a browser should run.
                     headers.setdefault("Cache-Control", "no-store")

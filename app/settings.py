@@ -17,6 +17,23 @@ class SettingsError(Exception):
     """A setting is missing, malformed or unsafe; the message names it in one line."""
 
 
+UPLOAD_TYPES = (
+    "image/*",
+    "text/*",
+    "application/pdf",
+    "application/json",
+    "application/rtf",
+    "application/zip",
+    "application/msword",
+    "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+    "application/vnd.openxmlformats-officedocument.presentationml.presentation",
+    "application/vnd.oasis.opendocument.text",
+    "application/vnd.oasis.opendocument.spreadsheet",
+)
+"""What may be uploaded unless ``UPLOAD_TYPES`` says otherwise."""
+
+
 class Settings(BaseSettings):
     """The configuration of one replica. Durations are in seconds, sizes in bytes."""
 
@@ -28,10 +45,13 @@ class Settings(BaseSettings):
     port: int = Field(default=8000, ge=0, le=65535)
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["auto", "console", "json"] = "auto"
+    log_error_messages: bool | None = None
     data_dir: Path = Path(".data")
     cors_origins: Annotated[list[str], NoDecode] = Field(default_factory=list)
     max_request_bytes: int = Field(default=4 * 1024 * 1024, ge=1024)
     demo_page: bool = True
+    api_docs: bool | None = None
+    public_url: str | None = None
 
     # Database
     database_url: SecretStr | None = None
@@ -68,8 +88,21 @@ class Settings(BaseSettings):
     openai_base_url: str | None = None
     model_api: Literal["responses", "chat_completions"] = "responses"
     model_timeout: float = Field(default=120.0, gt=0)
+    model_reads: Annotated[list[Literal["image", "pdf", "text"]] | None, NoDecode] = None
     history_items: int = Field(default=100, ge=1, le=1000)
     tracing: bool = False
+
+    # Files
+    storage_url: str | None = None
+    upload_max_bytes: int = Field(default=25 * 1024 * 1024, ge=1)
+    upload_max_files: int = Field(default=10, ge=1, le=100)
+    upload_user_bytes: int = Field(default=1024**3, ge=1)
+    upload_types: Annotated[list[str], NoDecode] = Field(default_factory=lambda: [*UPLOAD_TYPES])
+    upload_idle_timeout: float = Field(default=30.0, gt=0)
+    upload_url_ttl: float = Field(default=600.0, ge=1)
+    file_url_ttl: float = Field(default=3600.0, ge=1)
+    upload_keep: float = Field(default=86_400.0, ge=1)
+    upload_janitor_interval: float = Field(default=300.0, gt=0)
 
     # Streams and runs
     stream_heartbeat: float = Field(default=15.0, gt=0)
@@ -82,12 +115,34 @@ class Settings(BaseSettings):
     run_log_bytes: int = Field(default=8 * 1024 * 1024, ge=65_536)
     run_log_grace: float = Field(default=30.0, ge=0)
 
-    @field_validator("cors_origins", "trusted_proxies", "jwt_algorithms", mode="before")
+    @field_validator(
+        "cors_origins", "trusted_proxies", "jwt_algorithms", "upload_types", mode="before"
+    )
     @classmethod
     def _split_list(cls, value: Any) -> Any:
         if isinstance(value, str):
             return [each.strip().rstrip("/") for each in value.split(",") if each.strip()]
         return value
+
+    @field_validator("model_reads", mode="before")
+    @classmethod
+    def _split_kinds(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            kinds = [each.strip() for each in value.split(",") if each.strip()]
+            return [] if kinds == ["none"] else kinds
+        return value
+
+    @field_validator("public_url", mode="after")
+    @classmethod
+    def _check_public_url(cls, value: str | None) -> str | None:
+        if value is not None and not value.startswith(("http://", "https://")):
+            raise ValueError("must start with http:// or https://")
+        return value.rstrip("/") if value else None
+
+    @property
+    def storage(self) -> str:
+        """The URL of the storage: ``STORAGE_URL``, or a folder of ``data_dir``."""
+        return self.storage_url or (self.data_dir.absolute() / "files").as_uri()
 
     @property
     def is_production(self) -> bool:
@@ -103,6 +158,18 @@ class Settings(BaseSettings):
     def migrates_at_start(self) -> bool:
         """Whether ``serve`` applies migrations; unless set, in development only."""
         return not self.is_production if self.auto_migrate is None else self.auto_migrate
+
+    @property
+    def logs_error_messages(self) -> bool:
+        """Whether the words of unexpected errors are logged; unless set, in development only."""
+        return (
+            not self.is_production if self.log_error_messages is None else self.log_error_messages
+        )
+
+    @property
+    def serves_docs(self) -> bool:
+        """Whether ``/docs`` and ``/openapi.json`` are there; unless set, in development only."""
+        return not self.is_production if self.api_docs is None else self.api_docs
 
     @property
     def uses_offline_model(self) -> bool:

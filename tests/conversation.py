@@ -24,21 +24,33 @@ class Conversation:
         self.context = context or RequestContext(user_id="user_1")
         self.thread_id = ""
 
-    async def say(self, text: str, *, inference_options: Event | None = None) -> list[Event]:
+    async def say(
+        self,
+        text: str,
+        *,
+        inference_options: Event | None = None,
+        attachments: list[str] | None = None,
+    ) -> list[Event]:
         """Send a message."""
-        stream = await self.start_saying(text, inference_options=inference_options)
+        stream = await self.start_saying(
+            text, inference_options=inference_options, attachments=attachments
+        )
         events = [event async for event in stream]
         if not self.thread_id:
             self.thread_id = events[0]["thread"]["id"]
         return events
 
     async def start_saying(
-        self, text: str, *, inference_options: Event | None = None
+        self,
+        text: str,
+        *,
+        inference_options: Event | None = None,
+        attachments: list[str] | None = None,
     ) -> AsyncGenerator[Event]:
         """Send a message and return the stream unread."""
         message = {
             "content": [{"type": "input_text", "text": text}],
-            "attachments": [],
+            "attachments": attachments or [],
             "inference_options": inference_options or {},
         }
         if self.thread_id:

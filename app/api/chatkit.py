@@ -7,6 +7,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.routing import APIRoute
 
 from app.api.deps import Services, get_body, get_context, get_services, get_session
+from app.api.openapi import CHATKIT_REFUSALS
 from app.api.streams import STOP_HEADER, RunResponse
 from app.auth.audit import audit
 from app.auth.sessions import ChatSession
@@ -37,7 +38,7 @@ class DirectRoute(APIRoute):
 router = APIRouter(tags=["chatkit"], route_class=DirectRoute)
 
 
-@router.post("/chatkit", response_class=Response)
+@router.post("/chatkit", response_class=Response, responses=CHATKIT_REFUSALS)
 async def chatkit(request: Request) -> Response:
     """Answer one ChatKit request, with JSON or with a stream of Server-Sent Events."""
     services = get_services(request)
@@ -52,7 +53,7 @@ async def chatkit(request: Request) -> Response:
         return await _stream(request, parsed, context, services)
     result = await services.server.handle(parsed, context)
     assert isinstance(result, NonStreamingResult)  # noqa: S101 - by the request's type
-    _audit_deletion(parsed, context)
+    _note_deletion(parsed, context, services)
     return Response(result.json, media_type="application/json")
 
 
@@ -89,9 +90,10 @@ def _check_running(session: ChatSession, services: Services) -> None:
         )
 
 
-def _audit_deletion(request: NonStreamingReq, context: RequestContext) -> None:
+def _note_deletion(request: NonStreamingReq, context: RequestContext, services: Services) -> None:
     who = {"user_id": context.user_id, "session_id": context.session_id}
     if isinstance(request, ThreadsDeleteReq):
         audit("thread.deleted", thread_id=request.params.thread_id, **who)
+        services.janitor.wake()  # its files go right behind it
     elif isinstance(request, AttachmentsDeleteReq):
         audit("attachment.deleted", attachment_id=request.params.attachment_id, **who)

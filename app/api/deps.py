@@ -19,6 +19,8 @@ from app.errors import ForbiddenError, PayloadTooLargeError, UnauthorizedError
 from app.observability import get_request_id
 from app.runs.registry import Runs
 from app.settings import Settings
+from app.uploads.attachments import UploadStore
+from app.uploads.janitor import UploadJanitor
 
 MAX_LOCALE_LENGTH = 35  # the longest language tag that RFC 5646 asks to support
 
@@ -35,6 +37,8 @@ class Services:
     server: ChatKitServer[RequestContext]
     runs: Runs
     server_keys: ServerKeys
+    uploads: UploadStore
+    janitor: UploadJanitor
     hosted: HostedSessions | None = None
 
 
@@ -81,7 +85,14 @@ def get_context(request: Request, session: SessionDep) -> RequestContext:
         session_id=session.id,
         features=session.features,
         request_id=get_request_id(),
+        public_url=get_public_url(request),
     )
+
+
+def get_public_url(request: Request) -> str:
+    """Return where the caller reaches this server: as configured, or as they called it."""
+    configured = get_services(request).settings.public_url
+    return configured or f"{request.url.scheme}://{request.url.netloc}"
 
 
 ContextDep = Annotated[RequestContext, Depends(get_context)]

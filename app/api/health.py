@@ -15,13 +15,15 @@ class Health(BaseModel):
     status: str
 
 
-@router.get("/healthz")
+@router.get("/healthz", summary="Does the process live?")
 async def healthz() -> Health:
     """Say that the process answers."""
     return Health(status="ok")
 
 
-@router.get("/readyz", responses={503: {"model": Health}})
+@router.get(
+    "/readyz", summary="Can it serve?", responses={503: {"model": Health, "description": "Not now"}}
+)
 async def readyz(response: Response, services: ServicesDep) -> Health:
     """Say whether the database is reachable and migrated, and the replica not shutting down."""
     if services.runs.draining:

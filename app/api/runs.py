@@ -3,19 +3,38 @@
 from fastapi import APIRouter, Request, Response
 
 from app.api.deps import ContextDep, ServicesDep
+from app.api.openapi import FRAME, refusals
 from app.api.streams import RunResponse
 
 router = APIRouter(prefix="/api", tags=["runs"])
 
 
-@router.post("/runs/{run_id}/cancel", status_code=204, response_class=Response)
+@router.post(
+    "/runs/{run_id}/cancel",
+    summary="Stop an answer",
+    status_code=204,
+    response_class=Response,
+    responses=refusals(401, 404, 429, 503),
+)
 async def cancel_run(run_id: str, context: ContextDep, services: ServicesDep) -> Response:
     """Stop a run; what it has written so far is kept. One that has ended is no error."""
     await services.runs.cancel(context.user_id, run_id)
     return Response(status_code=204)
 
 
-@router.get("/threads/{thread_id}/stream", response_class=Response)
+@router.get(
+    "/threads/{thread_id}/stream",
+    summary="Come back to an answer",
+    response_class=Response,
+    responses={
+        200: {
+            "description": "The frames of the answer",
+            "content": {"text/event-stream": {"schema": FRAME}},
+        },
+        204: {"description": "Nothing is being written"},
+        **refusals(401, 404, 429, 503),
+    },
+)
 async def attach(
     thread_id: str, request: Request, context: ContextDep, services: ServicesDep
 ) -> Response:

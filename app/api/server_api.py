@@ -12,6 +12,7 @@ from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 
 from app.api.deps import Services, ServicesDep, get_bearer
+from app.api.openapi import refusals
 from app.api.server_objects import (
     DeletedThread,
     ErrorBody,
@@ -112,12 +113,12 @@ router = APIRouter(
     route_class=ServerApiRoute,
     # The key comes first: whoever has none learns nothing of what is wrong with the rest.
     dependencies=[Depends(get_server_key)],
-    responses={status: {"model": ErrorBody} for status in (400, 401, 413)},
+    responses=refusals(400, 401, 413, 503, model=ErrorBody),
 )
-NOT_FOUND: dict[int | str, dict[str, Any]] = {404: {"model": ErrorBody}}
+NOT_FOUND = refusals(404, model=ErrorBody)
 
 
-@router.post("/sessions")
+@router.post("/sessions", summary="Mint a session")
 async def create_session(
     body: SessionCreate, key: ServerKeyDep, services: ServicesDep
 ) -> SessionObject:
@@ -141,7 +142,7 @@ async def create_session(
     )
 
 
-@router.post("/sessions/{session_id}/cancel", responses=NOT_FOUND)
+@router.post("/sessions/{session_id}/cancel", summary="End a session", responses=NOT_FOUND)
 async def cancel_session(
     session_id: str, key: ServerKeyDep, services: ServicesDep
 ) -> SessionObject:
@@ -161,7 +162,7 @@ async def cancel_session(
     )
 
 
-@router.get("/threads", responses=NOT_FOUND)
+@router.get("/threads", summary="List threads", responses=NOT_FOUND)
 async def list_threads(
     threads: ThreadsDep, cursor: CursorDep, user: str | None = None, limit: LimitParam = 20
 ) -> ThreadList:
@@ -176,13 +177,13 @@ async def list_threads(
     )
 
 
-@router.get("/threads/{thread_id}", responses=NOT_FOUND)
+@router.get("/threads/{thread_id}", summary="Read a thread", responses=NOT_FOUND)
 async def get_thread(thread_id: str, threads: ThreadsDep) -> ThreadObject:
     """Return a thread."""
     return thread_object(await threads.find(thread_id))
 
 
-@router.delete("/threads/{thread_id}", responses=NOT_FOUND)
+@router.delete("/threads/{thread_id}", summary="Delete a thread", responses=NOT_FOUND)
 async def delete_thread(
     thread_id: str, key: ServerKeyDep, threads: ThreadsDep, services: ServicesDep
 ) -> DeletedThread:
@@ -191,11 +192,12 @@ async def delete_thread(
     request = ThreadsDeleteReq(params=ThreadDeleteParams(thread_id=thread.id))
     context = RequestContext(user_id=thread.user_id, request_id=get_request_id())
     await services.server.handle(request, context)
+    services.janitor.wake()  # its files go right behind it
     audit("thread.deleted", user_id=thread.user_id, thread_id=thread.id, server_key=key)
     return DeletedThread(id=thread.id)
 
 
-@router.get("/threads/{thread_id}/items", responses=NOT_FOUND)
+@router.get("/threads/{thread_id}/items", summary="List items", responses=NOT_FOUND)
 async def list_items(
     thread_id: str, threads: ThreadsDep, cursor: CursorDep, limit: LimitParam = 20
 ) -> ItemList:

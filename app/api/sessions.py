@@ -6,6 +6,7 @@ from fastapi import APIRouter, Body, Request, Response
 from pydantic import BaseModel, Field
 
 from app.api.deps import SameOriginDep, ServicesDep, get_secret
+from app.api.openapi import refusals
 from app.auth.audit import audit
 from app.errors import UnauthorizedError
 
@@ -25,7 +26,12 @@ class SessionResponse(BaseModel):
     expires_at: int = Field(examples=[1_790_000_000])
 
 
-@router.post("/session", dependencies=[SameOriginDep])
+@router.post(
+    "/session",
+    summary="Mint a client secret",
+    dependencies=[SameOriginDep],
+    responses=refusals(400, 401, 403, 413, 429, 502, 503),
+)
 async def create_session(
     request: Request,
     response: Response,
@@ -55,7 +61,13 @@ async def create_session(
     )
 
 
-@router.post("/session/cancel", status_code=204, response_class=Response)
+@router.post(
+    "/session/cancel",
+    summary="End a session",
+    status_code=204,
+    response_class=Response,
+    responses=refusals(401, 503),
+)
 async def cancel_session(request: Request, services: ServicesDep) -> Response:
     """End the session whose client secret the request carries, at sign-out for example."""
     if not await services.sessions.cancel(get_secret(request)):

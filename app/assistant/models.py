@@ -10,6 +10,7 @@ from agents import (
 from agents.models import get_default_model_settings
 from openai import AsyncOpenAI, Timeout
 
+from app.assistant.files import FileKind
 from app.assistant.offline_model import DEFAULT_DELAY, OFFLINE_MODEL_NAME, OfflineModel
 from app.chatkit.paced_model import PacedModel
 from app.settings import Settings
@@ -42,6 +43,18 @@ class AssistantModels(ModelProvider):
     def is_offline(self) -> bool:
         """Whether no provider is configured."""
         return self._client is None
+
+    @property
+    def readable_files(self) -> frozenset[FileKind]:
+        """The kinds of files that models are given: what the server on the other side takes.
+
+        Few of those that speak Chat Completions take PDFs; an image is for a model that sees.
+        """
+        if self._settings.model_reads is not None:
+            return frozenset(self._settings.model_reads)
+        if self._client is not None and self._settings.model_api == "chat_completions":
+            return frozenset({"image", "text"})
+        return frozenset({"image", "pdf", "text"})
 
     @property
     def default_name(self) -> str:

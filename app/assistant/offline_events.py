@@ -5,6 +5,7 @@ every item is added, filled piece by piece, and done; every event has its sequen
 one carries the whole response with its usage.
 """
 
+import base64
 import json
 import re
 import time
@@ -24,6 +25,10 @@ from openai.types.responses import (
     ResponseFunctionCallArgumentsDeltaEvent,
     ResponseFunctionCallArgumentsDoneEvent,
     ResponseFunctionToolCall,
+    ResponseImageGenCallCompletedEvent,
+    ResponseImageGenCallGeneratingEvent,
+    ResponseImageGenCallInProgressEvent,
+    ResponseImageGenCallPartialImageEvent,
     ResponseInProgressEvent,
     ResponseOutputItem,
     ResponseOutputItemAddedEvent,
@@ -43,6 +48,7 @@ from openai.types.responses import (
     ResponseTextDoneEvent,
     ResponseUsage,
 )
+from openai.types.responses.response_output_item import ImageGenerationCall
 from openai.types.responses.response_reasoning_item import Summary
 from openai.types.responses.response_usage import InputTokensDetails, OutputTokensDetails
 from pydantic import BaseModel
@@ -143,6 +149,20 @@ class ResponseWriter:
         yield self._event(ResponseFunctionCallArgumentsDoneEvent, arguments=text, **place)
         yield self._done(_call(item_id, call_id, name, text, "completed"))
 
+    def image(self, pictures: list[bytes]) -> Events:
+        """Yield an image in PNG: the last of ``pictures``; those before it are its previews."""
+        item_id = create_id("ig")
+        place = self._place(item_id)
+        *previews, picture = [base64.b64encode(each).decode() for each in pictures]
+        yield self._added(_image(item_id, None, "in_progress"))
+        yield self._event(ResponseImageGenCallInProgressEvent, **place)
+        yield self._event(ResponseImageGenCallGeneratingEvent, **place)
+        for index, data in enumerate(previews):
+            part = {"partial_image_b64": data, "partial_image_index": index}
+            yield self._event(ResponseImageGenCallPartialImageEvent, **part, **place)
+        yield self._event(ResponseImageGenCallCompletedEvent, **place)
+        yield self._done(_image(item_id, picture, "completed"))
+
     # --- parts of the above ----------------------------------------------------------------------
 
     def _stream_text(self, message_id: str, text: str) -> Events:
@@ -224,6 +244,14 @@ def _message(
 ) -> ResponseOutputMessage:
     return ResponseOutputMessage(
         id=message_id, type="message", role="assistant", status=status, content=[*content]
+    )
+
+
+def _image(
+    item_id: str, result: str | None, status: Literal["in_progress", "completed"]
+) -> ImageGenerationCall:
+    return ImageGenerationCall(
+        id=item_id, type="image_generation_call", result=result, status=status
     )
 
 

@@ -11,6 +11,9 @@ NOTE_LEAD = "A note for you, which the user does not see:\n<HiddenContext>"
 NOTE_END = "</HiddenContext>"
 QUESTIONS_LEAD = "The user was asked these questions; the form's status is "
 
+NO_OUTPUT = ("None", "null", "")
+FILE_LEAD = "The user attached the file "
+
 CONTEXT_LEADS = (
     QUESTIONS_LEAD,
     "The user was shown this widget (id: ",
@@ -34,12 +37,14 @@ class ToolResult:
 
 @dataclass
 class Conversation:
-    """The input in short. All but ``user_texts`` is what came since the last user message.
+    """The input in short. All but ``user_texts`` is what came with or since the last user message.
 
+    ``files`` says of each attached file what the model was given of it.
     ``note`` is the latest hidden one, if nothing else came after it.
     """
 
     user_texts: list[str] = field(default_factory=list[str])
+    files: list[str] = field(default_factory=list[str])
     results: list[ToolResult] = field(default_factory=list[ToolResult])
     answers: str | None = None
     note: str | None = None
@@ -70,12 +75,18 @@ def _read_item(
         tool_names[item["call_id"]] = item["name"]
     elif kind == "function_call_output":
         name = tool_names.get(item["call_id"], "a tool")
-        conversation.results.append(ToolResult(name, _plain(item["output"])))
+        output = _plain(item["output"])
+        # A tool that ends the run with a question has returned nothing yet.
+        if output not in NO_OUTPUT:
+            conversation.results.append(ToolResult(name, output))
     elif kind == "message":
-        text = "".join(_texts(item.get("content")))
-        conversation.words += len(text.split())
+        texts = list(_texts(item.get("content")))
+        conversation.words += sum(len(text.split()) for text in texts)
         if item.get("role") == "user":
+            text = "".join(each for each in texts if not each.startswith(FILE_LEAD))
             _read_user_message(text, conversation)
+            if not text.startswith(CONTEXT_LEADS):
+                conversation.files = list(_files(item.get("content")))
 
 
 def _read_user_message(text: str, conversation: Conversation) -> None:
@@ -101,6 +112,23 @@ def _texts(content: Any) -> Iterator[str]:
             text := cast(Mapping[str, Any], part).get("text"), str
         ):
             yield text
+
+
+def _files(content: Any) -> Iterator[str]:
+    for part in cast(list[Mapping[str, Any]], content) if isinstance(content, list) else []:
+        text = str(part.get("text", ""))
+        match part.get("type"):
+            case "input_image":
+                yield "an image"
+            case "input_file":
+                yield f"the document “{part.get('filename')}”"
+            case _ if text.startswith(FILE_LEAD):
+                note, _, data = text.removeprefix(FILE_LEAD).partition("\n<File>\n")
+                name = note.rpartition(" (type ")[0]
+                words = len(data.removesuffix("</File>").split())
+                yield f"{name} ({words} words)" if data else f"{name} (its name alone)"
+            case _:
+                pass
 
 
 def _plain(output: Any) -> str:

@@ -24,7 +24,8 @@ from openai.types.responses import ResponsePromptParam
 
 from app.assistant.offline_events import Events, ResponseWriter
 from app.assistant.offline_input import read_conversation
-from app.assistant.offline_script import CallTool, Fail, Refuse, Say, Step, Think, plan_answer
+from app.assistant.offline_picture import draw_sunset
+from app.assistant.offline_script import CallTool, Draw, Fail, Refuse, Say, Step, Think, plan_answer
 
 OFFLINE_MODEL_NAME = "offline"
 DEFAULT_DELAY = 0.008
@@ -86,7 +87,7 @@ class OfflineModel(Model):
         """Stream the answer; raises ``ModelBehaviorError`` behind ``response.failed``."""
         _, events = _answer(input, model_settings, tools)
         for event in events:
-            if event.type.endswith(".delta"):
+            if event.type.endswith((".delta", ".partial_image")):
                 await asyncio.sleep(self.delay)
             yield event
             if event.type == "response.failed":
@@ -116,6 +117,8 @@ def _write(writer: ResponseWriter, steps: list[Step]) -> Events:
                 yield from writer.reasoning(thoughts)
             case CallTool(name, arguments):
                 yield from writer.function_call(name, arguments)
+            case Draw():
+                yield from writer.image([draw_sunset(side) for side in (64, 256, 1024)])
             case Fail(text):
                 yield from writer.unfinished_message(text)
                 yield from writer.fail(FAILURE)

@@ -51,7 +51,12 @@ class Fail:
     text: str
 
 
-Step = Say | Refuse | Think | CallTool | Fail
+@dataclass(frozen=True)
+class Draw:
+    """An image."""
+
+
+Step = Say | Refuse | Think | CallTool | Fail | Draw
 
 
 def plan_answer(
@@ -83,6 +88,8 @@ def echo(conversation: Conversation) -> str:
     opening = f"You said: “{said}”. This is message {number} of our conversation"
     if number > 1:
         opening += f", which began with “{shorten(conversation.user_texts[0])}”"
+    if conversation.files:
+        opening += f". With it came {shorten('; '.join(conversation.files))}"
     return f"{opening}.\n\n{ABOUT}\n\nSay **help** to see what I can show you."
 
 
@@ -165,6 +172,10 @@ def _story(match: re.Match[str]) -> list[Step]:
     return [Say("\n\n".join(nights))]
 
 
+def _draw(match: re.Match[str]) -> list[Step]:
+    return [Draw(), Say("Here it is: a sunset, the only thing that I can draw.")]
+
+
 def _refuse(match: re.Match[str]) -> list[Step]:
     return [Refuse("I'm sorry, but I can't help with that.")]
 
@@ -207,6 +218,7 @@ INTENTS = (
     ),
     Intent("Make a plan", "reasoning, shown as a workflow", r"\b(think|plan)\b", _plan),
     Intent("Tell me a long story", "enough text to press Stop", r"\b(long|story)\b", _story),
+    Intent("Draw a sunset", "a generated image", r"\b(draw|paint)\b", _draw),
     Intent("Help", "this list", r"\bhelp\b", _help),
 )
 """Tried in this order."""

@@ -1,26 +1,32 @@
 """The assistant: what happens between a user's message and the events that answer it."""
 
-from collections.abc import AsyncIterator
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 
-from agents import ModelSettings, RunConfig, Runner
+from agents import ModelSettings, RunConfig, Runner, TResponseInputItem
 from agents.tracing import TracingConfig
 
 from app.assistant.actions import actions
 from app.assistant.agent import create_agent
 from app.assistant.converter import AssistantConverter
+from app.assistant.files import ThreadFiles, is_refused_input
+from app.assistant.images import AssistantStreamConverter
 from app.assistant.models import SELECTABLE_MODELS, AssistantModels
 from app.assistant.titles import TitleWriter
 from app.chatkit.agents import AgentContext, stream_agent_response
 from app.chatkit.context import RequestContext
+from app.chatkit.errors import CustomStreamError
 from app.chatkit.events import ThreadStreamEvent
-from app.chatkit.items import InferenceOptions, ThreadItem, ThreadMetadata, UserMessageItem
+from app.chatkit.items import InferenceOptions, Thread, ThreadItem, ThreadMetadata, UserMessageItem
 from app.chatkit.server import ChatKitServer
 from app.chatkit.store import AttachmentStore, Store
 from app.settings import Settings
 
 MAX_TURNS = 10
 """How often the model may be called for one answer: a limit for tools that lead nowhere."""
+
+logger = logging.getLogger(__name__)
 
 
 class AssistantServer(ChatKitServer[RequestContext]):
@@ -40,7 +46,6 @@ class AssistantServer(ChatKitServer[RequestContext]):
         self.settings = settings
         self.models = models or AssistantModels(settings)
         self.agent = create_agent(self.models.get_model(), self.models.get_model_settings())
-        self.converter = AssistantConverter()
         self.titles = TitleWriter(self.models)
 
     async def respond(
@@ -50,27 +55,54 @@ class AssistantServer(ChatKitServer[RequestContext]):
         context: RequestContext,
     ) -> AsyncIterator[ThreadStreamEvent]:
         """Yield the agent's answer to the thread as it stands, and set the title of a new one."""
-        history = await self.load_history(thread, context)
+        history = await self.load_history(thread, context, input_user_message)
         agent_context = AgentContext[RequestContext](
             thread=thread, store=self.store, request_context=context, history=history
         )
+        files = ThreadFiles(self.attachment_store, context, self.models.readable_files)
+        run_config = self.create_run_config(thread, input_user_message)
+        titled = input_user_message if context.features.automatic_titles else None
+        async with self.titles.title_thread(thread, titled):
+            for converter in (AssistantConverter(files), AssistantConverter()):
+                model_input = await converter.to_agent_input(history)
+                is_answered = False
+                try:
+                    async with aclosing(
+                        self.stream_answer(agent_context, model_input, run_config)
+                    ) as events:
+                        async for event in events:
+                            is_answered = True
+                            yield event
+                    return
+                except CustomStreamError as error:
+                    if is_answered or not (converter.gave_files and is_refused_input(error)):
+                        raise
+                    # One file that a provider cannot read would make the thread unanswerable.
+                    logger.warning("The model refused the files of a thread; they are left out")
+
+    def stream_answer(
+        self,
+        agent_context: AgentContext[RequestContext],
+        model_input: list[TResponseInputItem],
+        run_config: RunConfig,
+    ) -> AsyncGenerator[ThreadStreamEvent, None]:
+        """Yield the events of one run of the agent."""
         result = Runner.run_streamed(
             self.agent,
-            await self.converter.to_agent_input(history),
+            model_input,
             context=agent_context,
-            run_config=self.create_run_config(thread, input_user_message),
+            run_config=run_config,
             max_turns=MAX_TURNS,
         )
-        events = stream_agent_response(agent_context, result)
-        titled = input_user_message if context.features.automatic_titles else None
-        async with self.titles.title_thread(thread, titled), aclosing(events):
-            async for event in events:
-                yield event
+        images = AssistantStreamConverter(self.attachment_store, agent_context.request_context)
+        return stream_agent_response(agent_context, result, converter=images)
 
     async def load_history(
-        self, thread: ThreadMetadata, context: RequestContext
+        self, thread: ThreadMetadata, context: RequestContext, message: UserMessageItem | None
     ) -> list[ThreadItem]:
-        """Return the newest items of the thread, oldest first."""
+        """Return the newest items of the thread, oldest first; ``message`` is the last."""
+        if message is not None and isinstance(thread, Thread):
+            return [message]  # the thread is new
         limit = self.settings.history_items
         page = await self.store.load_thread_items(thread.id, None, limit, "desc", context)
         return page.data[::-1]

@@ -47,6 +47,10 @@ class TitleWriter:
         if not text:
             yield
             return
+        if self._models.is_offline:
+            thread.title = clean_title(text)
+            yield
+            return
         task = asyncio.create_task(self._set_title(thread, text))
         try:
             yield
@@ -57,9 +61,7 @@ class TitleWriter:
             await asyncio.wait({task})
 
     async def _set_title(self, thread: ThreadMetadata, text: str) -> None:
-        title = clean_title(text)
-        if not self._models.is_offline:
-            title = await self._ask_model(text) or title
+        title = await self._ask_model(text) or clean_title(text)
         # A title that was set meanwhile (by a tool, say) is meant.
         thread.title = thread.title or title
 

@@ -24,6 +24,7 @@ from app.auth.jwt_identity import create_jwt_identity
 from app.auth.user_ids import accept_user_id
 from app.chatkit.ids import create_id
 from app.errors import ForbiddenError
+from app.observability import came_by_https
 from app.settings import Settings, SettingsError
 
 COOKIE_NAME = "chatkit_visitor"
@@ -55,7 +56,7 @@ class AnonymousIdentity:
                 max_age=COOKIE_LIFE,
                 httponly=True,
                 samesite="lax",
-                secure=request.url.scheme == "https",
+                secure=came_by_https(request.url.scheme, request.headers),
             )
         return user_id
 

@@ -27,7 +27,7 @@ class JwksKeys:
 
     A key that is not known makes us look again, but not more often than ``COOLDOWN``: a rotation
     is noticed at once, and made-up key ids are no way to have us flood the provider. While the
-    provider is away, the keys that we have go on being used.
+    provider is away it is asked as seldom, and the keys that we have go on being used.
     """
 
     def __init__(self, url: str, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -35,6 +35,7 @@ class JwksKeys:
         self._clock = clock
         self._keys: dict[str, PyJWK] = {}
         self._fetched_at: float | None = None
+        self._tried_at: float | None = None
         self._fetching = asyncio.Lock()
 
     async def find(self, key_id: str | None) -> PyJWK | None:
@@ -42,12 +43,14 @@ class JwksKeys:
 
         Raises ``UnavailableError`` where there are no keys yet and none can be had.
         """
-        if self._age() > LIFETIME:
-            await self._fetch(older_than=LIFETIME)
+        if self._since(self._fetched_at) > LIFETIME:
+            await self._fetch()
         key = self._pick(key_id)
-        if key is None and self._age() > COOLDOWN:
-            await self._fetch(older_than=COOLDOWN)
+        if key is None:
+            await self._fetch()
             key = self._pick(key_id)
+        if not self._keys and self._fetched_at is None:
+            raise UnavailableError("The identity provider cannot be reached")
         return key
 
     def _pick(self, key_id: str | None) -> PyJWK | None:
@@ -55,24 +58,24 @@ class JwksKeys:
             return self._keys.get(key_id)
         return next(iter(self._keys.values())) if len(self._keys) == 1 else None
 
-    def _age(self) -> float:
-        return float("inf") if self._fetched_at is None else self._clock() - self._fetched_at
+    def _since(self, moment: float | None) -> float:
+        return float("inf") if moment is None else self._clock() - moment
 
-    async def _fetch(self, *, older_than: float) -> None:
+    async def _fetch(self) -> None:
+        """Fetch the keys, unless that was tried a moment ago."""
         async with self._fetching:
-            if self._age() <= older_than:
-                return  # somebody else has just done it
+            if self._since(self._tried_at) <= COOLDOWN:
+                return
+            self._tried_at = self._clock()
             try:
                 async with httpx.AsyncClient(timeout=TIMEOUT, follow_redirects=False) as client:
                     response = await client.get(self._url)
                 response.raise_for_status()
                 self._keys = _read_keys(response.json())
+                self._fetched_at = self._clock()
             except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
                 reason = type(error).__name__
                 logger.warning("The provider's keys cannot be had", extra={"reason": reason})
-                if not self._keys:
-                    raise UnavailableError("The identity provider cannot be reached") from None
-            self._fetched_at = self._clock()
 
 
 def _read_keys(document: Any) -> dict[str, PyJWK]:

@@ -50,6 +50,7 @@ class RequestContext:
     ``run`` is the run that this request is carried out by, if it is a streaming one; writes of a
     run are fenced by it. ``interrupted`` tells a cancelled run that it was not the user who
     stopped it. ``usage`` adds up what the turn costs. ``request_id`` ties log lines together.
+    ``public_url`` is where the caller reaches this server, for links to files; no slash at its end.
     """
 
     user_id: str
@@ -62,3 +63,4 @@ class RequestContext:
     run: RunIdentity | None = None
     interrupted: bool = False
     usage: TokenUsage = field(default_factory=TokenUsage)
+    public_url: str = ""

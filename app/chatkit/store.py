@@ -8,7 +8,8 @@ overrides them to do a step atomically, in one statement.
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Sequence
-from typing import Any, Generic
+from dataclasses import dataclass
+from typing import Any, Generic, Literal
 
 from typing_extensions import TypeVar
 
@@ -44,6 +45,19 @@ __all__ = [
 ]
 
 
+@dataclass(frozen=True, slots=True)
+class AttachmentContent:
+    """What a model is given of a file: text in UTF-8, a PDF, or an image that models can read.
+
+    ``is_cut`` tells that ``data`` is only the beginning.
+    """
+
+    kind: Literal["text", "pdf", "image"]
+    mime_type: str
+    data: bytes
+    is_cut: bool = False
+
+
 class AttachmentStore(ABC, Generic[TContext]):
     """Keeps the bytes of attachments (their metadata is in ``Store``)."""
 
@@ -60,6 +74,35 @@ class AttachmentStore(ABC, Generic[TContext]):
     def generate_attachment_id(self, mime_type: str, context: TContext) -> str:
         """Return a new attachment id."""
         return default_generate_id("attachment")
+
+    async def finish_uploads(
+        self, attachments: Sequence[Attachment], context: TContext
+    ) -> list[Attachment]:
+        """Return the files of a message that is about to be stored, all of them uploaded.
+
+        Raises ``UnprocessableError`` that names a file which is not. By default they all are.
+        """
+        return list(attachments)
+
+    # --- what the assistant reads and makes ------------------------------------------------------
+
+    async def load_content(
+        self, attachment_id: str, context: TContext, *, max_bytes: int, max_text_bytes: int
+    ) -> AttachmentContent | None:
+        """Return what a model can be given of a file, in at most ``max_bytes``.
+
+        Text is cut after ``max_text_bytes``. None for everything else: the file is gone or not
+        finished, is of a kind that models do not read, is broken, or is too large.
+        """
+        return None
+
+    async def save_generated_image(self, data: bytes, context: TContext) -> str | None:
+        """Keep an image that the assistant made; return its URL, or None where nothing is kept."""
+        return None
+
+    def find_attachment_id(self, url: str) -> str | None:
+        """Return the id of the attachment that a URL of this store leads to, if it is one."""
+        return None
 
 
 class Store(ABC, Generic[TContext]):

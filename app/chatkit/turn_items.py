@@ -178,6 +178,9 @@ class TurnItems(Generic[TContext]):
                 continue
             is_new = await self._load(each.id) is None
             if is_new:
+                if isinstance(each, GeneratedImageItem):
+                    # Its place is what counts; a preview is for the eyes, and may be megabytes.
+                    each = each.model_copy(update={"image": None})
                 await self._store.add_thread_item(self._thread_id, each, self._context)
             self._placed[each.id] = is_new
 

@@ -45,7 +45,7 @@ from app.chatkit.requests import (
     ThreadsCustomActionReq,
     ThreadsRetryAfterItemReq,
 )
-from app.chatkit.store import Store
+from app.chatkit.store import AttachmentStore, Store
 from app.chatkit.thread_watch import to_thread_response
 
 TContext = TypeVar("TContext", default=Any)
@@ -58,6 +58,7 @@ class TurnHandlers(Protocol[TContext]):
     """What opening a turn needs of the server that it belongs to."""
 
     store: Store[TContext]
+    attachment_store: AttachmentStore[TContext] | None
 
     def respond(
         self,
@@ -162,6 +163,9 @@ class TurnOpener(Generic[TContext]):
         for attachment in attachments:
             if attachment.thread_id not in (None, thread.id):
                 raise UnprocessableError(f"Attachment {attachment.id} belongs to another thread")
+        files = self._server.attachment_store
+        if files is not None:
+            attachments = await files.finish_uploads(attachments, self._context)
         return [each.model_copy(update={"thread_id": thread.id}) for each in attachments]
 
     async def _add_client_tool_output(self, request: ThreadsAddClientToolOutputReq) -> Turn:

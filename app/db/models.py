@@ -110,11 +110,22 @@ class AttachmentRecord(Base):
     sniffed_type: Mapped[str | None]
     upload_state: Mapped[str] = mapped_column(server_default="pending")
     storage_key: Mapped[str | None]
+    digest: Mapped[str | None]
+    preview_type: Mapped[str | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    touched_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
     __table_args__ = (
-        CheckConstraint("upload_state IN ('pending', 'finished')", name="upload_state"),
+        CheckConstraint(
+            "upload_state IN ('pending', 'uploading', 'finished', 'deleted')", name="upload_state"
+        ),
         Index(None, "user_id", "thread_id"),
+        # For the janitor, which looks across owners.
+        Index(
+            "ix_attachments_unsent_touched_at",
+            "touched_at",
+            postgresql_where=text("thread_id IS NULL OR upload_state = 'deleted'"),
+        ),
     )
 
 
@@ -160,25 +171,6 @@ class RunRecord(Base):
             postgresql_where=text("state = 'running'"),
         ),
         Index(None, "user_id", "thread_id"),
-    )
-
-
-class ModelTurnRecord(Base):
-    """What the model itself said and did in a run, for a faithful next turn."""
-
-    __tablename__ = "model_turns"
-
-    user_id: Mapped[str] = mapped_column(primary_key=True)
-    thread_id: Mapped[str] = mapped_column(primary_key=True)
-    run_id: Mapped[str] = mapped_column(primary_key=True)
-    seq: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
-    data: Mapped[dict[str, Any]]
-    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
-
-    __table_args__ = (
-        ForeignKeyConstraint(
-            ["user_id", "thread_id"], ["threads.user_id", "threads.id"], ondelete="CASCADE"
-        ),
     )
 
 

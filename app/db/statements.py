@@ -61,7 +61,8 @@ WITH {_FENCE}, found AS (
 
 DELETE_THREAD = f"""
 WITH {_FENCE}, files AS (
-  DELETE FROM attachments WHERE user_id = $1 AND thread_id = $3 AND {_HOLDS}
+  UPDATE attachments SET upload_state = 'deleted', touched_at = now()
+  WHERE user_id = $1 AND thread_id = $3 AND {_HOLDS}
 ), found AS (
   DELETE FROM threads WHERE user_id = $1 AND id = $3 AND {_HOLDS} RETURNING 1
 ) {_FOUND}"""
@@ -94,6 +95,7 @@ _BIND_ATTACHMENTS = """
 free AS (
   SELECT id FROM attachments
   WHERE user_id = $1 AND id = ANY($10::text[]) AND (thread_id IS NULL OR thread_id = $3)
+    AND upload_state = 'finished'
   ORDER BY id FOR UPDATE
 ), ready AS (
   SELECT 1 WHERE (SELECT count(*) FROM free) = cardinality($10::text[]) AND {condition}
@@ -140,11 +142,8 @@ WITH {_FENCE}, found AS (
 
 DELETE_ITEMS_AFTER = f"""
 WITH {_FENCE}, found AS (
-  SELECT seq, created_at FROM thread_items
+  SELECT seq FROM thread_items
   WHERE user_id = $1 AND thread_id = $3 AND id = $4 AND {_HOLDS}
-), turns AS (
-  DELETE FROM model_turns WHERE user_id = $1 AND thread_id = $3
-    AND created_at >= (SELECT created_at FROM found)
 ), gone AS (
   DELETE FROM thread_items
   WHERE user_id = $1 AND thread_id = $3 AND seq > (SELECT seq FROM found)
@@ -223,15 +222,16 @@ def _page(table: str, where: str, columns: str, *, newest_first: bool, limit: st
 
 SAVE_ATTACHMENT = f"""
 WITH {_FENCE}, found AS (
-  INSERT INTO attachments (user_id, id, thread_id, data, private)
-  SELECT $1, $3, $4::text, $5::jsonb, $6::jsonb WHERE {_HOLDS}
+  INSERT INTO attachments (user_id, id, thread_id, data, private, upload_state)
+  SELECT $1, $3, $4::text, $5::jsonb, $6::jsonb, 'finished' WHERE {_HOLDS}
   ON CONFLICT (user_id, id) DO UPDATE SET
     thread_id = excluded.thread_id, data = excluded.data, private = excluded.private
   RETURNING 1
 ) {_FOUND}"""
 
 LOAD_ATTACHMENTS = """
-SELECT id, data, private FROM attachments WHERE user_id = $1 AND id = ANY($2::text[])"""
+SELECT id, data, private FROM attachments
+WHERE user_id = $1 AND id = ANY($2::text[]) AND upload_state <> 'deleted'"""
 
 DELETE_ATTACHMENT = f"""
 WITH {_FENCE}, found AS (

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from pydantic import TypeAdapter
 
@@ -40,6 +40,18 @@ class RunLostError(Exception):
     """A run that no longer holds its thread tried to write; nothing was written."""
 
 
+class FileLinks(Protocol):
+    """Keeps links that age out of what is stored; ``app.uploads.file_urls.FileUrls`` does."""
+
+    def hide(self, data: bytes, user_id: str) -> bytes:
+        """Return JSON to store."""
+        ...
+
+    def show(self, data: bytes, public_url: str, user_id: str) -> bytes:
+        """Return stored JSON with fresh links."""
+        ...
+
+
 class PostgresStore(Store[RequestContext]):
     """Threads, items and attachments in Postgres; the owner is ``context.user_id``.
 
@@ -47,8 +59,18 @@ class PostgresStore(Store[RequestContext]):
     has taken the run over.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, links: FileLinks | None = None) -> None:
         self._database = database
+        self._links = links
+
+    def _hide(self, data: bytes, context: RequestContext) -> str:
+        return (self._links.hide(data, context.user_id) if self._links else data).decode()
+
+    def _show(self, data: str, context: RequestContext) -> bytes:
+        stored = data.encode()
+        return (
+            self._links.show(stored, context.public_url, context.user_id) if self._links else stored
+        )
 
     # --- threads ---------------------------------------------------------------------------------
 
@@ -121,7 +143,8 @@ class PostgresStore(Store[RequestContext]):
         rows = await self._item_rows(thread_id, after, limit, order, context, visible=False)
         if not rows[0].cursor_found:
             raise NotFoundError(f"Item {after} not found")
-        return _to_page([_to_item(row) for row in rows if row.id is not None], limit)
+        items = [self._to_item(row, context) for row in rows if row.id is not None]
+        return _to_page(items, limit)
 
     async def load_items_json(
         self, thread_id: str, after: str | None, limit: int, order: str, context: RequestContext
@@ -141,7 +164,7 @@ class PostgresStore(Store[RequestContext]):
             if order == "desc":
                 rows = await self._item_rows(thread_id, None, limit, order, context, visible=True)
         stored: list[tuple[str, bytes]] = [
-            (row.id, row.data.encode()) for row in rows if row.id is not None
+            (row.id, self._show(row.data, context)) for row in rows if row.id is not None
         ]
         items = unfinished.join(stored, after)
         shown = items[:limit]
@@ -173,7 +196,7 @@ class PostgresStore(Store[RequestContext]):
         row = await self._database.row(sql.LOAD_ITEM, context.user_id, thread_id, item_id)
         if row is None:
             raise NotFoundError(f"Item {item_id} not found")
-        return _to_item(row)
+        return self._to_item(row, context)
 
     async def add_thread_item(
         self, thread_id: str, item: ThreadItem, context: RequestContext
@@ -187,7 +210,7 @@ class PostgresStore(Store[RequestContext]):
             sql.SAVE_ITEM,
             context,
             thread_id,
-            *_item_values(item),
+            *self._item_values(item, context),
             missing=f"Thread {thread_id} not found",
         )
 
@@ -212,7 +235,9 @@ class PostgresStore(Store[RequestContext]):
     async def mark_once(self, thread_id: str, key: str, context: RequestContext) -> bool:
         """Leave a mark in the thread, in one statement; return False where it was there already."""
         mark = create_mark(thread_id, key)
-        return await self._write(sql.MARK_ONCE, context, thread_id, *_item_values(mark))
+        return await self._write(
+            sql.MARK_ONCE, context, thread_id, *self._item_values(mark, context)
+        )
 
     async def add_user_message(
         self,
@@ -224,7 +249,7 @@ class PostgresStore(Store[RequestContext]):
         new_thread: bool,
     ) -> None:
         """Store a message, bind its attachments and create its thread: all or nothing."""
-        values = [thread.id, *_item_values(item), [each.id for each in attachments]]
+        values = [thread.id, *self._item_values(item, context), [each.id for each in attachments]]
         statement = sql.ADD_USER_MESSAGE
         if new_thread:
             run = context.run
@@ -249,7 +274,7 @@ class PostgresStore(Store[RequestContext]):
             context,
             attachment.id,
             attachment.thread_id,
-            dump_wire(attachment).decode(),
+            self._hide(dump_wire(attachment), context),
             _to_json(attachment.metadata),
         )
 
@@ -264,7 +289,7 @@ class PostgresStore(Store[RequestContext]):
         rows = await self._database.rows(
             sql.LOAD_ATTACHMENTS, context.user_id, list(attachment_ids)
         )
-        found = {row.id: _to_attachment(row) for row in rows}
+        found = {row.id: self._to_attachment(row, context) for row in rows}
         wanted = [clean_text(each) for each in attachment_ids]
         for each in wanted:
             if each not in found:
@@ -295,6 +320,32 @@ class PostgresStore(Store[RequestContext]):
         await self._write(
             sql.SAVE_FEEDBACK, context, thread_id, wanted, kind, missing="Thread or item not found"
         )
+
+    def _item_values(self, item: ThreadItem, context: RequestContext) -> list[Any]:
+        """Return id, type, hidden, wire JSON, private JSON and creation time."""
+        private = None
+        if isinstance(item, UserMessageItem):
+            kept = {
+                each.id: each.metadata for each in item.attachments if each.metadata is not None
+            }
+            private = _to_json(kept) if kept else None
+        # The content of a hidden item may be null, and no client sees it.
+        data = self._hide(dump_wire(item, exclude_none=not is_hidden(item)), context)
+        return [item.id, item.type, is_hidden(item), data, private, item.created_at]
+
+    def _to_item(self, row: Row, context: RequestContext) -> ThreadItem:
+        item = _ITEM.validate_json(self._show(row.data, context))
+        if row.private is not None and isinstance(item, UserMessageItem):
+            kept = json.loads(row.private)
+            for attachment in item.attachments:
+                attachment.metadata = kept.get(attachment.id)
+        return item
+
+    def _to_attachment(self, row: Row, context: RequestContext) -> Attachment:
+        attachment = _ATTACHMENT.validate_json(self._show(row.data, context))
+        if row.private is not None:
+            attachment.metadata = json.loads(row.private)
+        return attachment
 
     async def _write(
         self, statement: str, context: RequestContext, *values: Any, missing: str | None = None
@@ -348,26 +399,6 @@ def _to_thread(row: Row) -> ThreadMetadata:
     )
 
 
-def _item_values(item: ThreadItem) -> list[Any]:
-    """Return id, type, hidden, wire JSON, private JSON and creation time."""
-    private = None
-    if isinstance(item, UserMessageItem):
-        kept = {each.id: each.metadata for each in item.attachments if each.metadata is not None}
-        private = _to_json(kept) if kept else None
-    # The content of a hidden item may be null, and no client sees it.
-    data = dump_wire(item, exclude_none=not is_hidden(item)).decode()
-    return [item.id, item.type, is_hidden(item), data, private, item.created_at]
-
-
-def _to_item(row: Row) -> ThreadItem:
-    item = _ITEM.validate_json(row.data)
-    if row.private is not None and isinstance(item, UserMessageItem):
-        kept = json.loads(row.private)
-        for attachment in item.attachments:
-            attachment.metadata = kept.get(attachment.id)
-    return item
-
-
 class _Unfinished:
     """What an answer that is being written reads like so far, at the new end of its thread."""
 
@@ -392,13 +423,6 @@ class _Unfinished:
         if self._is_newest_first:
             return rest + stored if after is None or start else stored
         return stored + rest
-
-
-def _to_attachment(row: Row) -> Attachment:
-    attachment = _ATTACHMENT.validate_json(row.data)
-    if row.private is not None:
-        attachment.metadata = json.loads(row.private)
-    return attachment
 
 
 def _to_page(found: list[Any], limit: int) -> Page[Any]:

@@ -2,7 +2,11 @@
 import { createChatKitFetch } from './api.js';
 import { openEventStream } from './sse.js';
 
-const chatkitFetch = createChatKitFetch({ sessionUrl: '/api/chatkit/session' });
+const chatkitFetch = createChatKitFetch({
+  sessionUrl: '/api/chatkit/session',
+  fetch: (target, init) => (listeners.has(init?.signal) ? sendWithProgress(target, init.signal) : fetch(target, init)),
+});
+const listeners = new WeakMap(); // the signal of an upload -> who wants to hear of its progress
 
 /** The server answered, with a refusal. */
 export class RefusedError extends Error {
@@ -56,6 +60,32 @@ export async function stream(type, params, signal) {
     throw new UnreachableError('a proxy answered instead of the server');
   }
   return openEventStream(response);
+}
+
+/** Uploads a file; resolves to its attachment. `onProgress` gets the share that has been sent. */
+export async function upload(file, signal, onProgress) {
+  const body = new FormData();
+  body.append('file', file, file.name);
+  listeners.set(signal, onProgress);
+  const response = await request('/api/uploads', { method: 'POST', body, signal });
+  return response.json();
+}
+
+/** `fetch` tells nothing of how far a body has been sent; its predecessor does. */
+async function sendWithProgress(outgoing, signal) {
+  const body = await outgoing.blob();
+  return new Promise((resolve, reject) => {
+    const xhr = new XMLHttpRequest();
+    xhr.open(outgoing.method, outgoing.url);
+    for (const [name, value] of outgoing.headers) xhr.setRequestHeader(name, value);
+    xhr.upload.onprogress = ({ loaded, total }) => listeners.get(signal)?.(total ? loaded / total : 0);
+    xhr.onload = () => resolve(new Response(xhr.response, { status: xhr.status, headers: { 'Content-Type': xhr.getResponseHeader('Content-Type') ?? '' } }));
+    xhr.onerror = () => reject(new TypeError('The upload was cut off.'));
+    xhr.onabort = () => reject(signal.reason);
+    signal.addEventListener('abort', () => xhr.abort(), { once: true });
+    xhr.responseType = 'blob';
+    xhr.send(body);
+  });
 }
 
 /** The stream of the run that is still going on in a thread, or null. */

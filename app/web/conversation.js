@@ -10,6 +10,7 @@ const RECONNECT_MS = [300, 1000, 3000, 6000, 10_000];
 const MAX_CUTS = 20;
 const MAX_TOOL_CHAIN = 10; // a server that keeps calling tools must not keep the page busy for ever
 const PAGE = 30;
+const REFRESH_MS = 30_000; // an image that is really gone must not be asked for again and again
 const sleep = (ms) => new Promise((resolve) => { setTimeout(resolve, ms); });
 const lastOf = (items, type) => items.findLast((item) => item.type === type);
 
@@ -21,6 +22,7 @@ export class Conversation {
   #run = null;
   #threadId = null;
   #toolChain = 0;
+  #refreshedAt = 0;
 
   constructor(hooks, tools) {
     this.hooks = hooks;
@@ -82,19 +84,27 @@ export class Conversation {
     this.#set({ ...this.state, notices: this.state.notices.filter((other) => other !== notice) });
   }
 
+  /** An image did not load. Its address may have expired while the page stood open. */
+  refresh() {
+    if (this.busy || this.loading || Date.now() - this.#refreshedAt < REFRESH_MS) return;
+    this.#refreshedAt = Date.now();
+    this.#reload().catch((error) => console.warn(error));
+  }
+
   async loadOlder() {
     const { threadId } = this;
     const page = await this.#ask('items.list', { thread_id: threadId, order: 'desc', limit: PAGE, after: this.state.older });
     if (page && this.threadId === threadId) this.#set(states.prependPage(this.state, page));
   }
 
-  send(text) {
-    const input = { content: [{ type: 'input_text', text }], attachments: [], inference_options: {} };
+  send(text, attachments = []) {
+    const content = text ? [{ type: 'input_text', text }] : [];
+    const input = { content, attachments: attachments.map(({ id }) => id), inference_options: {} };
     const { threadId } = this;
     const [type, params] = threadId ? ['threads.add_user_message', { thread_id: threadId, input }] : ['threads.create', { input }];
     this.#toolChain = 0;
-    const draft = { id: 'draft', type: 'user_message', content: input.content };
-    return this.#request(type, params, { draft, again: () => this.hooks.resend(), refused: () => this.hooks.giveBack(text) });
+    const draft = { id: 'draft', type: 'user_message', content, attachments };
+    return this.#request(type, params, { draft, again: () => this.hooks.resend(), refused: () => this.hooks.giveBack(text, attachments) });
   }
 
   retry(itemId) {

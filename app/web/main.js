@@ -1,11 +1,12 @@
 /** Wires the page: address bar, composer, sidebar and the conversation they share. */
+import { createAttachments } from './attachments.js';
 import { Conversation } from './conversation.js';
 import { createSidebar } from './sidebar.js';
 import { nextTheme, restoreTheme, tools } from './tools.js';
 import { createView } from './view.js';
 
 const $ = (id) => document.getElementById(id);
-const [input, send, stop, title, drawer] = ['input', 'send', 'stop', 'title', 'sidebar'].map($);
+const [input, send, stop, attach, title, drawer] = ['input', 'send', 'stop', 'attach', 'title', 'sidebar'].map($);
 const small = matchMedia('(max-width: 800px)');
 
 restoreTheme();
@@ -16,8 +17,9 @@ const conversation = new Conversation(
     thread: showThread,
     left: () => sidebar.load(), // a thread may have been created by an answer nobody waited for
     resend: () => submit(),
-    giveBack: (text) => {
+    giveBack: (text, files) => {
       if (!input.value) input.value = text;
+      attachments.giveBack(files);
       fit();
     },
   },
@@ -37,6 +39,11 @@ const view = createView(conversation, {
   older: $('older'), newest: $('newest'), announcer: $('announcer'),
 });
 
+const attachments = createAttachments(
+  { tray: $('tray'), picker: $('picker'), button: $('attach'), target: document.querySelector('main'), overlay: $('drop'), input },
+  { changed: () => changed(), say: (text) => view.say(text) },
+);
+
 function changed() {
   const { busy, canStop, state, loading } = conversation;
   const status = state.thread?.status ?? {};
@@ -44,8 +51,8 @@ function changed() {
   stop.hidden = !busy;
   stop.disabled = !canStop;
   send.hidden = busy;
-  send.disabled = busy || loading || !open || input.value.trim() === '';
-  input.disabled = !open;
+  send.disabled = busy || loading || !open || (attachments.empty ? input.value.trim() === '' : !attachments.ready);
+  input.disabled = attach.disabled = !open;
   input.placeholder = open ? 'Message the assistant' : String(status.reason ?? `This conversation is ${status.type}.`);
   const name = state.thread?.title || 'New chat';
   if (title.textContent !== name) {
@@ -103,11 +110,12 @@ function fit() {
 
 function submit() {
   const text = input.value.trim();
-  if (!text || send.disabled) return;
+  if (send.disabled) return;
+  const files = attachments.take();
   input.value = '';
   fit();
   view.toEnd();
-  conversation.send(text);
+  conversation.send(text, files);
 }
 
 input.addEventListener('input', fit);

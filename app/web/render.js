@@ -2,6 +2,7 @@
  * How each kind of thread item looks. A view is made once per item and returns a function that
  * shows the item's newest state; `ctx` is what the item can ask the page to do.
  */
+import { kindOf } from './attachments.js';
 import { copyButton, h, icon, iconButton, image, link } from './dom.js';
 import { keepFields } from './forms.js';
 import { markdown, updateMarkdown } from './markdown.js';
@@ -29,15 +30,14 @@ export function createItemView(item, ctx) {
 }
 
 const VIEWS = {
-  user_message: (node) => (item) => {
+  user_message: (node, ctx) => (item) => {
     const parts = (item.content ?? []).map((part) =>
       part.type === 'input_tag' ? h('span', { class: 'tag' }, `@${part.text}`) : String(part.text ?? ''));
     node.classList.toggle('draft', item.id === 'draft');
+    const files = item.attachments ?? [];
     node.replaceChildren(
-      h('div', { class: 'bubble' },
-        item.quoted_text && h('blockquote', null, String(item.quoted_text)),
-        (item.attachments ?? []).map(attachment),
-        h('div', { class: 'user-text' }, parts)),
+      ...(files.length ? [h('ul', { class: 'attached', 'aria-label': 'Attached files' }, files.map((file) => h('li', null, attachment(file, ctx))))] : []),
+      ...(parts.length || item.quoted_text ? [bubble(item, parts)] : []),
     );
   },
 
@@ -74,11 +74,11 @@ const VIEWS = {
 
   task: (node) => (item) => node.replaceChildren(h('ol', { class: 'tasks lone' }, task(item.task ?? {}))),
 
-  generated_image: (node) => (item) => {
+  generated_image: (node, ctx) => (item) => {
     const percent = Number.isFinite(item.progress) ? ` ${Math.round(item.progress * 100)} %` : '';
     node.replaceChildren(
       item.image?.url
-        ? h('figure', { class: 'generated' }, image(item.image.url, { alt: 'Generated image' }))
+        ? h('figure', { class: 'generated' }, image(item.image.url, { alt: 'Generated image', onerror: ctx.expired }))
         : h('div', { class: 'generated placeholder' }, icon('images'), h('span', { class: 'shimmer' }, `Creating the image…${percent}`)),
     );
   },
@@ -111,9 +111,17 @@ const VIEWS = {
     node.replaceChildren(item.status === 'pending' ? questionForm(item, ctx) : answers(item)),
 };
 
-function attachment(file) {
-  if (file.type === 'image' && file.preview_url) return image(file.preview_url, { class: 'attached-image', alt: String(file.name ?? '') });
-  return h('span', { class: 'chip' }, icon('document'), String(file.name ?? 'File'));
+const bubble = ({ quoted_text: quote }, parts) =>
+  h('div', { class: 'bubble' },
+    quote && h('blockquote', null, String(quote)),
+    parts.length > 0 && h('div', { class: 'user-text' }, parts));
+
+function attachment(file, ctx) {
+  const name = String(file.name ?? 'File');
+  if (file.type === 'image' && file.preview_url) return image(file.preview_url, { class: 'attached-image', alt: name, title: name, onerror: ctx.expired });
+  return h('span', { class: 'file done', title: name },
+    h('span', { class: 'file-picture' }, icon('document')),
+    h('span', { class: 'file-text' }, h('span', { class: 'file-name' }, name), h('span', { class: 'file-note' }, kindOf(file))));
 }
 
 function reactions(item, ctx) {

@@ -25,6 +25,7 @@ export function createView(conversation, elements) {
       await done;
       redraw(id); // a refused vote goes out again
     },
+    expired: () => conversation.refresh(),
     runTool: (item) => conversation.runTool(item),
     answer: (item, input) => conversation.answer(item, input),
     async act(action, itemId, { element, values, holder }) {
@@ -111,8 +112,12 @@ export function createView(conversation, elements) {
     const sentences = busy ? (/^[\s\S]*[.!?\n](?=\s)/.exec(rest)?.[0] ?? '') : rest;
     if (!sentences.trim()) return;
     spoken.length += sentences.length;
+    say(sentences);
+  }
+
+  function say(text) {
     while (announcer.childNodes.length > 20) announcer.firstChild.remove();
-    announcer.append(h('p', null, sentences));
+    announcer.append(h('p', null, text));
   }
 
   const measure = () => {
@@ -138,6 +143,7 @@ export function createView(conversation, elements) {
       scheduled = true;
       requestAnimationFrame(draw);
     },
+    say,
     toEnd() {
       followsEnd = true;
       newest.hidden = true;

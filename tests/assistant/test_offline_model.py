@@ -132,6 +132,14 @@ FUNCTION_CALL = [
     "response.function_call_arguments.done",
     "response.output_item.done",
 ]
+IMAGE = [
+    "response.output_item.added",
+    "response.image_generation_call.in_progress",
+    "response.image_generation_call.generating",
+    "response.image_generation_call.partial_image",
+    "response.image_generation_call.completed",
+    "response.output_item.done",
+]
 END = ["response.completed"]
 
 
@@ -145,6 +153,7 @@ END = ["response.completed"]
         ("refuse this", REFUSAL),
         ("make a plan", REASONING + MESSAGE),
         ("weather in Rome", FUNCTION_CALL),
+        ("draw a sunset", IMAGE + MESSAGE),
     ],
 )
 async def test_events_come_in_a_providers_order(text: str, expected: list[str]) -> None:

@@ -37,11 +37,17 @@ async def identify(identity: Any, request: Request) -> str | None:
 # --- anonymous -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("scheme", "secure"), [("http", False), ("https", True)])
-async def test_visitor_keeps_the_id_when_the_cookie_comes_back(scheme: str, secure: bool) -> None:
+@pytest.mark.parametrize(
+    ("scheme", "outside", "secure"),
+    [("http", "", False), ("https", "", True), ("http", "https", True), ("http", "http", False)],
+)
+async def test_visitor_keeps_the_id_when_the_cookie_comes_back(
+    scheme: str, outside: str, secure: bool
+) -> None:
     identity = create_identity(settings_for(signing_secret="s" * 32))
     response = Response()
-    user_id = await identity.identify(make_request(scheme=scheme), response)
+    request = make_request(("X-Forwarded-Proto", outside), scheme=scheme)
+    user_id = await identity.identify(request, response)
     cookie = response.headers["set-cookie"]
     assert "HttpOnly" in cookie
     assert "SameSite=lax" in cookie

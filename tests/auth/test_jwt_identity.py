@@ -259,16 +259,28 @@ async def test_known_keys_go_on_counting_when_the_provider_is_away() -> None:
         assert await user_of(identity, token) == "ada"
         server.answer = lambda _: FakeAnswer(status=500)
         clock.time += LIFETIME + 1
-        assert await user_of(identity, token) == "ada"
+        for _ in range(5):
+            assert await user_of(identity, token) == "ada"
+        assert len(server.requests) == 2  # it is not asked at every request
+        server.answer = lambda _: FakeAnswer(body=published(new=OTHER_RSA_KEY))
+        clock.time += COOLDOWN + 1
+        assert await user_of(identity, token) is None  # but soon, not after another lifetime
 
 
 @pytest.mark.parametrize("answer", [None, FakeAnswer(status=500), FakeAnswer(body=["odd"])])
 async def test_caller_may_try_again_when_the_provider_was_never_reached(
     answer: FakeAnswer | None,
 ) -> None:
+    clock = Clock()
     async with fake_server(lambda _: answer) as server:
-        with pytest.raises(UnavailableError):
-            await user_of(with_keys(server), sign(RSA_KEY, "RS256", "one"))
+        identity, token = with_keys(server, clock), sign(RSA_KEY, "RS256", "one")
+        for _ in range(3):
+            with pytest.raises(UnavailableError):
+                await user_of(identity, token)
+        assert len(server.requests) == 1  # nobody else waits for a provider that is away
+        server.answer = lambda _: FakeAnswer(body=published(one=RSA_KEY))
+        clock.time += COOLDOWN + 1
+        assert await user_of(identity, token) == "ada"
 
 
 # --- settings ------------------------------------------------------------------------------------

@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.async_api import Browser, Page, async_playwright
 
+from tests.e2e.pages import CHROMIUM, FLAGS
 from tests.e2e.replica import Replica
 
 StartReplica = Callable[..., Awaitable[Replica]]
@@ -37,3 +39,34 @@ async def start_replica(
     yield start
     for replica in replicas:
         await replica.kill()
+
+
+@pytest.fixture(scope="session")
+async def browser() -> AsyncIterator[Browser]:
+    """A Chromium without a window."""
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        await browser.close()
+
+
+@pytest.fixture
+def complaints() -> list[str]:
+    """What the browser complained about; a test takes out what it has provoked."""
+    return []
+
+
+@pytest.fixture
+async def page(browser: Browser, replica: Replica, complaints: list[str]) -> AsyncIterator[Page]:
+    """A new visitor's page; anything that the browser complains about fails the test."""
+    context = await browser.new_context(viewport={"width": 1200, "height": 800})
+    page = await context.new_page()
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on(
+        "console",
+        lambda entry: complaints.append(entry.text) if entry.type == "error" else None,
+    )
+    await page.goto(replica.url)
+    yield page
+    await context.close()
+    assert complaints == []

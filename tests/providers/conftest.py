@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 
 from app.assistant.server import AssistantServer
+from app.chatkit.context import RequestContext
+from app.chatkit.store import AttachmentStore
 from app.settings import Settings
 from tests.conversation import Conversation
 from tests.memory_store import MemoryStore
@@ -37,10 +39,14 @@ async def converse(fake: FakeOpenAI) -> AsyncIterator[Callable[..., Conversation
     """A factory of conversations with an assistant that uses the fake provider."""
     servers: list[AssistantServer] = []
 
-    def create(model_api: str, **values: Any) -> Conversation:
+    def create(
+        model_api: str,
+        attachments: AttachmentStore[RequestContext] | None = None,
+        **values: Any,
+    ) -> Conversation:
         given = {"openai_api_key": "sk-test", "openai_base_url": fake.base_url, **values}
         settings = Settings(_env_file=None, model_api=model_api, **given)  # type: ignore[call-arg]
-        servers.append(AssistantServer(MemoryStore(), settings=settings))
+        servers.append(AssistantServer(MemoryStore(), attachments, settings=settings))
         return Conversation(servers[-1])
 
     yield create

@@ -166,6 +166,7 @@ def run_fake_openai() -> Iterator[FakeOpenAI]:
 # --- both APIs -----------------------------------------------------------------------------------
 
 ERRORS = {
+    400: ("invalid_request_error", None, "The image data you provided is not valid."),
     401: ("invalid_request_error", "invalid_api_key", "Incorrect API key provided."),
     404: ("invalid_request_error", "model_not_found", "The model does not exist."),
     429: ("requests", "rate_limit_exceeded", "Rate limit reached for requests."),

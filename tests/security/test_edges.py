@@ -105,15 +105,17 @@ async def test_session_is_minted_only_on_the_same_site_when_the_browser_hides_th
 async def test_browser_lets_a_page_read_only_when_its_origin_is_named(
     client: httpx.AsyncClient, origin: str, allowed: bool
 ) -> None:
-    preflight = await client.options(
-        "/chatkit",
-        headers={
-            "Origin": origin,
-            "Access-Control-Request-Method": "POST",
-            "Access-Control-Request-Headers": "authorization,content-type",
-        },
-    )
-    assert preflight.headers.get("access-control-allow-origin") == (origin if allowed else None)
+    for path in ("/chatkit", "/api/uploads", SESSION):
+        preflight = await client.options(
+            path,
+            headers={
+                "Origin": origin,
+                "Access-Control-Request-Method": "POST",
+                "Access-Control-Request-Headers": "authorization,content-type,x-chatkit-stop",
+            },
+        )
+        assert preflight.status_code == (200 if allowed else 400)
+        assert preflight.headers.get("access-control-allow-origin") == (origin if allowed else None)
     answer = await client.get("/healthz", headers={"Origin": origin})
     assert answer.headers.get("access-control-allow-origin") == (origin if allowed else None)
 
@@ -157,6 +159,92 @@ async def test_page_runs_only_its_own_scripts(client: httpx.AsyncClient) -> None
     assert "script-src 'self'" in headers["content-security-policy"]
     assert "frame-ancestors 'none'" in headers["content-security-policy"]
     assert headers["x-frame-options"] == "DENY"
+
+
+@pytest.mark.parametrize("declared", [True, False])
+async def test_request_is_read_no_further_than_allowed(
+    database_url: str, user_id: str, declared: bool
+) -> None:
+    """On the way to /chatkit, whose limit is a setting of its own."""
+    taken: list[bytes] = []
+
+    async def pour() -> AsyncIterator[bytes]:
+        for piece in [b"x" * 1000] * 1000:
+            taken.append(piece)
+            yield piece
+
+    async with (
+        running_application(
+            database_url,
+            identity="tests.security.identities:from_header",
+            max_request_bytes=10_000,
+        ) as application,
+        application.client(headers={USER_HEADER: user_id}) as client,
+    ):
+        headers = {"Authorization": f"Bearer {await mint(client)}"}
+        if declared:
+            headers["Content-Length"] = "1000000"
+        answer = await client.post("/chatkit", content=pour(), headers=headers)
+        unknown = await client.post("/chatkit", content=pour())
+    assert (answer.status_code, unknown.status_code) == (413, 401)
+    # Who has no secret is not read at all; nor is a body that says that it is too large.
+    assert len(taken) == (0 if declared else 11)
+
+
+async def test_browser_is_told_to_stay_with_https_only_in_production(
+    database_url: str,
+) -> None:
+    safe = {
+        "identity": "tests.security.identities:from_header",
+        "signing_secret": "s" * 32,
+        "openai_api_key": "sk-test",
+    }
+    for environment, scheme, outside, told in (
+        ("production", "https", "", "max-age=31536000"),
+        ("production", "http", "https", "max-age=31536000"),  # a proxy ends TLS
+        ("production", "http", "http", None),
+        ("production", "http", "", None),
+        ("development", "https", "", None),
+    ):
+        async with (
+            running_application(database_url, app_env=environment, **safe) as application,
+            application.client() as client,
+        ):
+            answer = await client.get(
+                f"{scheme}://chat.example/healthz", headers={"X-Forwarded-Proto": outside}
+            )
+        assert answer.headers.get("strict-transport-security") == told
+
+
+@pytest.mark.parametrize(
+    ("settings", "status"),
+    [
+        ({}, 200),
+        ({"app_env": "production"}, 404),
+        ({"app_env": "production", "api_docs": True}, 200),
+        ({"api_docs": False}, 404),
+    ],
+)
+async def test_documentation_is_there_only_when_it_is_wanted(
+    database_url: str, settings: dict[str, Any], status: int
+) -> None:
+    async with (
+        running_application(
+            database_url,
+            identity="tests.security.identities:from_header",
+            signing_secret="s" * 32,
+            **settings,
+        ) as application,
+        application.client() as client,
+    ):
+        for path in ("/docs", "/openapi.json", "/docs/assets/swagger-ui-bundle.js"):
+            assert (await client.get(path)).status_code == status
+        page = await client.get("/docs")
+    if status == 200:
+        policy = page.headers["content-security-policy"]
+        assert "://" not in page.text  # nothing comes from elsewhere
+        assert "frame-ancestors 'none'" in policy
+        assert "'unsafe-inline'" not in policy.split("style-src")[0]
 
 
 # --- the audit log -------------------------------------------------------------------------------

@@ -11,16 +11,19 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from asyncpg import PostgresError
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from app.auth.sessions import ChatSessions
 from app.chatkit.context import RequestContext, RunIdentity, TokenUsage
 from app.chatkit.errors import NotFoundError, ThreadBusyError, UnprocessableError
 from app.chatkit.items import ThreadMetadata, UserMessageItem
 from app.db import statements, store
 from app.db.database import Database
 from app.db.engine import create_engine, transaction
+from app.db.pool import ConnectionPool, create_pool
 from app.db.store import PostgresStore, RunLostError
 from app.runs import ledger
 from app.runs.ledger import RunLedger
@@ -29,7 +32,7 @@ from tests.samples import MOMENT, answer, file
 from tests.security.tenants import TABLES, Ids, dump, furnish
 
 FILTER = re.compile(r"(?:\w+\.)?user_id = \$1")
-REFUSALS = (NotFoundError, RunLostError, ThreadBusyError, UnprocessableError, DBAPIError)
+REFUSALS = (NotFoundError, RunLostError, ThreadBusyError, UnprocessableError, PostgresError)
 
 Attempt = Callable[[], Awaitable[Any]]
 
@@ -43,14 +46,22 @@ async def guarded(database_url: str) -> AsyncIterator[AsyncEngine]:
 
 
 @pytest.fixture(scope="module")
-async def owner(engine: AsyncEngine) -> str:
-    await furnish(engine, "wall_owner")
+async def guarded_pool(database_url: str) -> AsyncIterator[ConnectionPool]:
+    """The connections that the application has."""
+    pool = create_pool(settings_for(database_url))
+    yield pool
+    await pool.close()
+
+
+@pytest.fixture(scope="module")
+async def owner(pool: ConnectionPool) -> str:
+    await furnish(pool, "wall_owner")
     return "wall_owner"
 
 
-def attempts(engine: AsyncEngine, user_id: str, ids: Ids) -> dict[str, Attempt]:
+def attempts(pool: ConnectionPool, user_id: str, ids: Ids) -> dict[str, Attempt]:
     """Return everything that a user can do to what ``ids`` name."""
-    database = Database(engine)
+    database = Database(pool)
     mine = PostgresStore(database)
     runs = RunLedger(database)
     me = RequestContext(user_id=user_id)
@@ -103,15 +114,15 @@ def attempts(engine: AsyncEngine, user_id: str, ids: Ids) -> dict[str, Attempt]:
 
 
 @pytest.fixture(scope="module")
-async def nothing(engine: AsyncEngine) -> dict[str, str]:
+async def nothing(pool: ConnectionPool) -> dict[str, str]:
     """What everything answers that is tried with ids of nobody."""
     ids = Ids.of("nobody")
-    tried = attempts(engine, "wall_nobody", ids)
+    tried = attempts(pool, "wall_nobody", ids)
     return {name: await try_out(attempt, ids) for name, attempt in tried.items()}
 
 
 async def find_leaks(
-    engine: AsyncEngine, plain: AsyncEngine, stranger: str, owner: str, nothing: dict[str, str]
+    pool: ConnectionPool, plain: AsyncEngine, stranger: str, owner: str, nothing: dict[str, str]
 ) -> list[str]:
     """Let a stranger try everything; return what showed or changed something of the owner's.
 
@@ -120,7 +131,7 @@ async def find_leaks(
     leaks: list[str] = []
     before = await dump(plain, owner)
     ids = Ids.of(owner)
-    for name, attempt in attempts(engine, stranger, ids).items():
+    for name, attempt in attempts(pool, stranger, ids).items():
         if await try_out(attempt, ids) != nothing[name]:
             leaks.append(f"{name} shows")
     if await dump(plain, owner) != before:
@@ -188,26 +199,26 @@ def mutated(holder: Any, key: Any, sql: str) -> Iterator[None]:
 
 
 async def test_filters_hold_when_row_level_security_is_off(
-    engine: AsyncEngine, owner: str, user_id: str, nothing: dict[str, str]
+    pool: ConnectionPool, engine: AsyncEngine, owner: str, user_id: str, nothing: dict[str, str]
 ) -> None:
-    assert await find_leaks(engine, engine, user_id, owner, nothing) == []
+    assert await find_leaks(pool, engine, user_id, owner, nothing) == []
 
 
 async def test_both_walls_hold_together(
-    guarded: AsyncEngine,
+    guarded_pool: ConnectionPool,
     engine: AsyncEngine,
     owner: str,
     user_id: str,
     nothing: dict[str, str],
 ) -> None:
-    assert await find_leaks(guarded, engine, user_id, owner, nothing) == []
+    assert await find_leaks(guarded_pool, engine, user_id, owner, nothing) == []
 
 
 @pytest.mark.parametrize(
     ("holder", "key", "sql"), [each[1:] for each in MUTANTS], ids=[each[0] for each in MUTANTS]
 )
 async def test_row_level_security_holds_when_a_filter_is_missing(
-    guarded: AsyncEngine,
+    guarded_pool: ConnectionPool,
     engine: AsyncEngine,
     owner: str,
     user_id: str,
@@ -217,7 +228,7 @@ async def test_row_level_security_holds_when_a_filter_is_missing(
     sql: str,
 ) -> None:
     with mutated(holder, key, sql):
-        assert await find_leaks(guarded, engine, user_id, owner, nothing) == []
+        assert await find_leaks(guarded_pool, engine, user_id, owner, nothing) == []
 
 
 @pytest.mark.parametrize(
@@ -226,12 +237,18 @@ async def test_row_level_security_holds_when_a_filter_is_missing(
     ids=[each[0] for each in MUTANTS if each[0] in TELLING],
 )
 async def test_missing_filter_shows_when_row_level_security_is_off(
-    engine: AsyncEngine, user_id: str, nothing: dict[str, str], holder: Any, key: Any, sql: str
+    pool: ConnectionPool,
+    engine: AsyncEngine,
+    user_id: str,
+    nothing: dict[str, str],
+    holder: Any,
+    key: Any,
+    sql: str,
 ) -> None:
     victim = f"victim_{user_id}"
-    await furnish(engine, victim)
+    await furnish(pool, victim)
     with mutated(holder, key, sql):
-        assert await find_leaks(engine, engine, user_id, victim, nothing)
+        assert await find_leaks(pool, engine, user_id, victim, nothing)
 
 
 def test_telling_mutants_exist() -> None:
@@ -252,9 +269,9 @@ async def test_own_query_finds_nothing_when_it_forgets_the_owner(
 
 
 async def test_own_query_finds_the_owners_rows_when_it_says_who_asks(
-    guarded: AsyncEngine, owner: str, user_id: str
+    guarded_pool: ConnectionPool, owner: str, user_id: str
 ) -> None:
-    database = Database(guarded)
+    database = Database(guarded_pool)
     count = "SELECT count(*) AS number FROM threads WHERE $1 <> ''"
     row, other = await database.row(count, owner), await database.row(count, user_id)
     assert row is not None
@@ -272,9 +289,11 @@ async def test_owner_is_forgotten_when_the_statement_is_over(
         assert (await connection.execute(text("SELECT count(*) FROM threads"))).scalar_one() == 0
 
 
-async def test_rows_cannot_be_given_to_somebody_else(guarded: AsyncEngine, owner: str) -> None:
-    with pytest.raises(DBAPIError, match="row-level security"):
-        await Database(guarded).rows(
+async def test_rows_cannot_be_given_to_somebody_else(
+    guarded_pool: ConnectionPool, owner: str
+) -> None:
+    with pytest.raises(PostgresError, match="row-level security"):
+        await Database(guarded_pool).rows(
             "UPDATE threads SET user_id = 'thief', id = 'thr_x' WHERE user_id = $1", owner
         )
 
@@ -290,13 +309,65 @@ async def test_rows_cannot_be_given_to_somebody_else(guarded: AsyncEngine, owner
         ("server_api", "UPDATE thread_items SET hidden = true RETURNING 1"),
         ("sessions", "SELECT 1 FROM threads"),
         ("sessions", "DELETE FROM runs RETURNING 1"),
+        ("sessions", "SELECT 1 FROM runs WHERE state <> 'running'"),
+        ("sessions", "DELETE FROM chat_sessions WHERE expires_at > now() RETURNING 1"),
+        ("janitor", "UPDATE runs SET heartbeat_at = now() WHERE state <> 'running' RETURNING 1"),
+        ("janitor", "SELECT 1 FROM thread_items"),
+        ("janitor", "DELETE FROM thread_items RETURNING 1"),
+        ("janitor", "UPDATE threads SET title = 'x' RETURNING 1"),
+        ("server_api", "SELECT 1 FROM runs"),
+        ("server_api", "SELECT 1 FROM model_turns"),
+        ("server_api", "SELECT 1 FROM chat_sessions"),
+        ("server_api", "DELETE FROM thread_items RETURNING 1"),
         ("nobody", "SELECT 1 FROM threads"),
     ],
 )
 async def test_scope_reaches_no_further_than_its_work(
-    guarded: AsyncEngine, owner: str, scope: Any, statement: str
+    guarded_pool: ConnectionPool, owner: str, scope: Any, statement: str
 ) -> None:
-    assert await Database(guarded).rows_across(scope, statement) == []
+    assert await Database(guarded_pool).rows_across(scope, statement) == []
+
+
+@pytest.mark.parametrize(
+    ("scope", "statement"),
+    [
+        # Into a thread that nothing ever ran in, another state, somebody else's table.
+        (
+            "janitor",
+            "INSERT INTO thread_items (user_id, thread_id, id, type, hidden, data) "
+            "VALUES ('wall_owner', 'thr_quiet', 'msg_x', 'task', false, '{}')",
+        ),
+        ("janitor", "UPDATE runs SET state = 'completed' WHERE user_id = 'wall_owner'"),
+        (
+            "server_api",
+            "INSERT INTO threads (user_id, id, status) VALUES ('thief', 'thr_x', '{}')",
+        ),
+        ("sessions", "INSERT INTO runs (user_id, id) VALUES ('thief', 'run_x')"),
+    ],
+    ids=["janitor's item", "janitor's state", "server's thread", "session's run"],
+)
+async def test_scope_writes_no_more_than_its_work(
+    guarded_pool: ConnectionPool, pool: ConnectionPool, owner: str, scope: Any, statement: str
+) -> None:
+    await Database(pool).rows(
+        "INSERT INTO threads (user_id, id, status) VALUES ($1, 'thr_quiet', '{}') "
+        "ON CONFLICT DO NOTHING",
+        owner,
+    )
+    with pytest.raises(PostgresError, match="row-level security"):
+        await Database(guarded_pool).rows_across(scope, statement)
+
+
+async def test_cancelled_session_cannot_be_brought_back(
+    guarded_pool: ConnectionPool, user_id: str
+) -> None:
+    database = Database(guarded_pool)
+    sessions = ChatSessions(database)
+    minted = await sessions.mint(user_id, ttl=600)
+    await sessions.cancel(minted.client_secret)
+    revive = "UPDATE chat_sessions SET cancelled_at = NULL WHERE id = $1 RETURNING 1"
+    assert await database.rows_across("sessions", revive, minted.id) == []
+    assert await sessions.verify(minted.client_secret) is None
 
 
 async def test_application_is_no_superuser(guarded: AsyncEngine) -> None:

@@ -1,6 +1,7 @@
 """The server API, through the official ``openai`` client."""
 
 import json
+import time
 from contextlib import closing
 from typing import Any
 
@@ -13,7 +14,10 @@ from pydantic import TypeAdapter
 from app.api.server_objects import item_object
 from app.chatkit.items import ThreadItem
 from app.chatkit.wire import dump_wire
+from tests.application import running_application
 from tests.e2e.replica import Page, Replica, answer_text, message
+from tests.runs.conftest import StartLocal, start_local  # noqa: F401 - a fixture
+from tests.security.assistants import WaitingServer
 from tests.security.conftest import SERVER_KEY, page_with
 from tests.security.samples import ITEMS
 
@@ -233,6 +237,94 @@ async def test_page_is_told_when_to_come_back_when_the_session_asks_too_often(
     assert refused.json()["error"]["code"] == "rate_limited"
     await page.client.aclose()
     assert (await client.beta.chatkit.threads.list(user=user_id)).data == []
+
+
+async def test_older_thread_opens_by_its_id_when_it_is_not_listed(
+    server: Replica, client: openai.AsyncOpenAI, user_id: str
+) -> None:
+    """History is about the list; a page that is reloaded comes back to the thread it shows."""
+    off: Any = {"history": {"enabled": False}}
+    page = page_with(server, (await mint(client, user_id, chatkit_configuration=off)).client_secret)
+    thread_id = (await page.create("Hello"))[0]["thread"]["id"]
+    assert (await page.ask("threads.list"))["data"] == []
+    assert (await page.ask("threads.get_by_id", thread_id=thread_id))["id"] == thread_id
+    await page.client.aclose()
+
+
+@pytest.mark.parametrize(("seconds", "fine"), [(1, True), (86_400, True), (86_401, False)])
+async def test_session_lives_as_long_as_it_was_minted_for(
+    client: openai.AsyncOpenAI, user_id: str, seconds: int, fine: bool
+) -> None:
+    life: Any = {"anchor": "created_at", "seconds": seconds}
+    before = int(time.time())
+    if not fine:
+        with pytest.raises(openai.BadRequestError, match="expires_after"):
+            await mint(client, user_id, expires_after=life)
+        return
+    session = await mint(client, user_id, expires_after=life)
+    assert before + seconds - 2 <= session.expires_at <= int(time.time()) + seconds + 2
+
+
+async def test_assistant_gets_the_state_variables(database_url: str, user_id: str) -> None:
+    async with (
+        running_application(
+            database_url,
+            server_api_keys=f"tests:{SERVER_KEY}",
+            assistant_server="tests.security.assistants:RepeatingServer",
+            signing_secret="s" * 32,
+        ) as application,
+        application.client() as page,
+    ):
+        key = {"Authorization": f"Bearer {SERVER_KEY}"}
+        body = {"user": user_id, "workflow": WORKFLOW}
+        minted = await page.post("/v1/chatkit/sessions", json=body, headers=key)
+        told = await page.post(
+            "/chatkit",
+            json={"type": "threads.create", "params": {"input": message("Hello")}},
+            headers={"Authorization": f"Bearer {minted.json()['client_secret']}"},
+        )
+    for name, value in WORKFLOW["state_variables"].items():
+        assert f"{name}={value!r}" in told.text
+
+
+# --- a session that ends while something is written ----------------------------------------------
+
+
+async def test_answer_is_finished_but_nothing_more_when_its_session_is_cancelled(
+    start_local: StartLocal,  # noqa: F811
+    user_id: str,
+) -> None:
+    """On two replicas: what was asked for in time is answered, and the secret opens nothing."""
+    settings: Any = {
+        "server_api_keys": f"tests:{SERVER_KEY}",
+        "assistant_server": "tests.security.assistants:WaitingServer",
+    }
+    one, other = await start_local(**settings), await start_local(**settings)
+    async with openai.AsyncOpenAI(base_url=f"{other.url}/v1", api_key=SERVER_KEY) as client:
+        session = await mint(client, user_id)
+        page = Page(one.url)
+        page.secret = session.client_secret
+        async with page.open("threads.create", input=message("Hello")) as events:
+            run_id = events.response.headers["x-chatkit-run"]
+            stream = aiter(events)
+            thread_id = (await anext(stream))["thread"]["id"]
+            await client.beta.chatkit.sessions.cancel(session.id)
+            for replica in (one, other):
+                for method, path in (
+                    ("POST", "/chatkit"),
+                    ("POST", f"/api/runs/{run_id}/cancel"),
+                    ("GET", f"/api/threads/{thread_id}/stream"),
+                    ("POST", "/api/chatkit/session/cancel"),
+                ):
+                    refused = await page.client.request(
+                        method, f"{replica.url}{path}", headers=page.headers
+                    )
+                    assert refused.status_code == 401, path
+            assert one.runs.running
+            WaitingServer.open_all()
+            rest = [event["type"] async for event in stream]
+        assert "error" not in rest
+        await page.client.aclose()
 
 
 # --- objects -------------------------------------------------------------------------------------

@@ -1,0 +1,105 @@
+"""Files on their way out: downloads, and previews of images.
+
+Whoever has the link may read: an ``<img>`` sends no secret. Nothing here runs in a browser: files
+are downloads, but for images whose bytes were looked at.
+"""
+
+import re
+from typing import Any
+from urllib.parse import quote
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import StreamingResponse
+
+from app.api.deps import Services, ServicesDep
+from app.api.openapi import refusals
+from app.chatkit.errors import NotFoundError
+from app.uploads.attachments import PREVIEW_SUFFIX, StoredFile
+from app.uploads.file_urls import Purpose
+from app.uploads.previews import is_image
+
+router = APIRouter(prefix="/api", tags=["files"])
+
+_RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+_NOTHING_RUNS = "default-src 'none'; style-src 'unsafe-inline'; sandbox"
+_ANSWERS: dict[int | str, dict[str, Any]] = {
+    200: {"description": "The bytes", "content": {"*/*": {}}},
+    206: {"description": "The bytes that were asked for", "content": {"*/*": {}}},
+    **refusals(403, 404, 416, 503),
+}
+
+
+@router.get("/previews/{token}", summary="See an image", responses=_ANSWERS)
+@router.head("/previews/{token}", summary="Ask about an image", include_in_schema=False)
+async def preview(token: str, request: Request, services: ServicesDep) -> Response:
+    """Return the preview of an image."""
+    file = await _find(token, "previews", services)
+    if file.preview_type is None:
+        raise NotFoundError("There is no preview of this file")
+    key = file.key + PREVIEW_SUFFIX
+    return await _respond(services, key, file.preview_type, "inline", request)
+
+
+@router.get("/files/{token}", summary="Download a file", responses=_ANSWERS)
+@router.head("/files/{token}", summary="Ask about a file", include_in_schema=False)
+async def download(token: str, request: Request, services: ServicesDep) -> Response:
+    """Return a file as it was uploaded."""
+    file = await _find(token, "files", services)
+    kind = "inline" if is_image(file.mime_type) else "attachment"
+    # Nobody shall see somebody's markup as a page of ours.
+    mime_type = file.mime_type if kind == "inline" else "application/octet-stream"
+    names = f"filename=\"{_ascii(file.name)}\"; filename*=UTF-8''{quote(file.name, safe='')}"
+    return await _respond(services, file.key, mime_type, f"{kind}; {names}", request)
+
+
+async def _find(token: str, purpose: Purpose, services: Services) -> StoredFile:
+    """Return the finished file that a token stands for."""
+    owner = services.uploads.urls.read(purpose, token)
+    file = await services.uploads.find_finished(owner.user_id, owner.attachment_id)
+    if file is None:
+        raise NotFoundError("The file does not exist any more")
+    return file
+
+
+async def _respond(
+    services: Services, key: str, mime_type: str, disposition: str, request: Request
+) -> Response:
+    size = await services.uploads.storage.head(key)
+    if size is None:
+        raise NotFoundError("The file does not exist any more")
+    headers = {
+        "Content-Disposition": disposition,
+        "X-Content-Type-Options": "nosniff",
+        "Content-Security-Policy": _NOTHING_RUNS,
+        "Cache-Control": "private, max-age=600",
+        "Cross-Origin-Resource-Policy": "cross-origin",
+        "Accept-Ranges": "bytes",
+    }
+    span = _parse_range(request.headers.get("range", ""), size)
+    if span is not None and span[0] >= span[1]:
+        return Response(status_code=416, headers={"Content-Range": f"bytes */{size}"})
+    start, end = span or (0, size)
+    headers["Content-Length"] = str(end - start)
+    if span is not None:
+        headers["Content-Range"] = f"bytes {start}-{end - 1}/{size}"
+    status = 200 if span is None else 206
+    if request.method == "HEAD" or start == end:
+        return Response(status_code=status, headers=headers, media_type=mime_type)
+    chunks = services.uploads.storage.read(key, start, end)
+    return StreamingResponse(chunks, status, headers=headers, media_type=mime_type)
+
+
+def _parse_range(header: str, size: int) -> tuple[int, int] | None:
+    """Return the first and the last byte but one of a single range; None to send everything."""
+    match = _RANGE.fullmatch(header.strip())
+    if match is None or not (match[1] or match[2]):
+        return None
+    if not match[1]:
+        return max(size - int(match[2]), 0), size
+    end = int(match[2]) + 1 if match[2] else size
+    return int(match[1]), min(end, size)
+
+
+def _ascii(name: str) -> str:
+    """Return a name for clients that know no other: nothing in it can end the header's text."""
+    return re.sub(r"[^A-Za-z0-9 ._-]", "_", name)

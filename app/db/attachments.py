@@ -1,0 +1,158 @@
+"""The statements on uploads: a file's row is there before its first byte and outlives its last.
+
+States: ``pending`` (announced), ``uploading`` (somebody sends it), ``finished`` (checked, may be
+sent in a message) and ``deleted`` (its bytes are still to be removed). Who changes a state names
+the state before it, so of two that race one wins.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from app.db.database import Database
+
+_COLUMNS = """user_id, id, thread_id, data, size, sniffed_type, upload_state, storage_key, digest,
+  preview_type, created_at, touched_at"""
+
+_ADD = """
+WITH used AS (
+  SELECT coalesce(sum(size), 0) AS total FROM attachments
+  WHERE user_id = $1 AND upload_state <> 'deleted'
+)
+INSERT INTO attachments (user_id, id, data, size, storage_key, upload_state)
+SELECT $1, $2, $3::jsonb, $4::bigint, $5, $6 FROM used WHERE used.total + $4::bigint <= $7::bigint
+ON CONFLICT (user_id, id) DO UPDATE SET id = excluded.id
+RETURNING 1"""
+
+_FIND = f"SELECT {_COLUMNS} FROM attachments WHERE user_id = $1 AND id = $2"
+_FIND_MANY = f"""
+SELECT {_COLUMNS} FROM attachments
+WHERE user_id = $1 AND id = ANY($2::text[]) AND upload_state <> 'deleted'"""
+
+# An upload whose server died in the middle can be taken up again after a while.
+_CLAIM = f"""
+UPDATE attachments SET upload_state = 'uploading', touched_at = now()
+WHERE user_id = $1 AND id = $2 AND (upload_state = 'pending'
+  OR (upload_state = 'uploading' AND touched_at < now() - make_interval(secs => $3)))
+RETURNING {_COLUMNS}"""
+
+_RELEASE = """
+UPDATE attachments SET upload_state = 'pending', touched_at = now()
+WHERE user_id = $1 AND id = $2 AND upload_state = 'uploading' RETURNING 1"""
+
+_FINISH = """
+UPDATE attachments SET upload_state = 'finished', touched_at = now(), data = $3::jsonb,
+  size = $4, digest = $5, sniffed_type = $6, preview_type = $7
+WHERE user_id = $1 AND id = $2 AND (upload_state = 'uploading' OR (
+  upload_state = 'finished' AND digest = $5)) RETURNING 1"""
+
+_TOMBSTONE = """
+UPDATE attachments SET upload_state = 'deleted', touched_at = now()
+WHERE user_id = $1 AND id = $2 AND upload_state <> 'deleted' RETURNING 1"""
+
+_FORGET = """
+DELETE FROM attachments
+WHERE user_id = $1 AND id = ANY($2::text[]) AND upload_state = 'deleted'"""
+
+_OF_USER = f"SELECT {_COLUMNS} FROM attachments WHERE user_id = $1"
+
+_STALE = """
+WITH stale AS (
+  SELECT user_id, id FROM attachments
+  WHERE upload_state = 'deleted'
+    OR (thread_id IS NULL AND touched_at < now() - make_interval(secs => $1))
+  ORDER BY touched_at LIMIT $2 FOR UPDATE SKIP LOCKED
+)
+UPDATE attachments SET upload_state = 'deleted' FROM stale
+WHERE attachments.user_id = stale.user_id AND attachments.id = stale.id
+RETURNING attachments.user_id, attachments.id, attachments.storage_key"""
+
+_FORGET_ACROSS = """
+DELETE FROM attachments USING unnest($1::text[], $2::text[]) AS gone (user_id, id)
+WHERE attachments.user_id = gone.user_id AND attachments.id = gone.id
+  AND upload_state = 'deleted'"""
+
+
+class AttachmentLedger:
+    """Rows of ``attachments`` as uploads see them; each method is one round trip."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def add(
+        self,
+        user_id: str,
+        attachment_id: str,
+        *,
+        data: str,
+        size: int,
+        storage_key: str,
+        state: str,
+        quota: int,
+    ) -> bool:
+        """Announce a file of ``size`` bytes; False if the user's files would exceed ``quota``."""
+        row = await self._database.row(
+            _ADD, user_id, attachment_id, data, size, storage_key, state, quota
+        )
+        return row is not None
+
+    async def find(self, user_id: str, attachment_id: str) -> Any | None:
+        """Return a row, whatever its state, or None."""
+        return await self._database.row(_FIND, user_id, attachment_id)
+
+    async def find_many(self, user_id: str, attachment_ids: Sequence[str]) -> dict[str, Any]:
+        """Return the rows that are there by id, but for deleted ones."""
+        rows = await self._database.rows(_FIND_MANY, user_id, list(attachment_ids))
+        return {row.id: row for row in rows}
+
+    async def claim(self, user_id: str, attachment_id: str, *, abandoned: float) -> Any | None:
+        """Begin to upload; None if somebody else does or has, or there is no such file.
+
+        An upload that was begun ``abandoned`` seconds ago counts as given up.
+        """
+        return await self._database.row(_CLAIM, user_id, attachment_id, abandoned)
+
+    async def release(self, user_id: str, attachment_id: str) -> None:
+        """Give an upload up, so that it can be begun again."""
+        await self._database.rows(_RELEASE, user_id, attachment_id)
+
+    async def finish(
+        self,
+        user_id: str,
+        attachment_id: str,
+        *,
+        data: str,
+        size: int,
+        digest: str,
+        sniffed_type: str,
+        preview_type: str | None,
+    ) -> bool:
+        """Record a checked file; False if it was deleted meanwhile."""
+        row = await self._database.row(
+            _FINISH, user_id, attachment_id, data, size, digest, sniffed_type, preview_type
+        )
+        return row is not None
+
+    async def tombstone(self, user_id: str, attachment_id: str) -> bool:
+        """Mark a file as deleted; False if it was, or does not exist."""
+        return await self._database.row(_TOMBSTONE, user_id, attachment_id) is not None
+
+    async def forget(self, user_id: str, attachment_ids: Sequence[str]) -> None:
+        """Delete rows of deleted files whose bytes are gone."""
+        await self._database.rows(_FORGET, user_id, list(attachment_ids))
+
+    async def of_user(self, user_id: str) -> Sequence[Any]:
+        """Return all rows of a user."""
+        return await self._database.rows(_OF_USER, user_id)
+
+    async def stale(self, *, older_than: float, batch: int) -> Sequence[Any]:
+        """Mark what nobody finished or sent in ``older_than`` seconds as deleted.
+
+        Returns ``user_id, id, storage_key`` of those and of all that were deleted before.
+        """
+        return await self._database.rows_across("janitor", _STALE, older_than, batch)
+
+    async def forget_across(self, rows: Sequence[Any]) -> None:
+        """Delete rows that ``stale`` returned, once their bytes are gone."""
+        await self._database.rows_across(
+            "janitor", _FORGET_ACROSS, [row.user_id for row in rows], [row.id for row in rows]
+        )

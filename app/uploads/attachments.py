@@ -1,0 +1,466 @@
+"""``UploadStore``: files from their announcement to their end.
+
+A file's row is there before its first byte, and every change of its state names the state before,
+so whatever dies in the middle leaves a row that the janitor finds. What is not finished cannot be
+sent; what is finished was counted, hashed, looked at, and is of the type that it is recorded as.
+"""
+
+import asyncio
+import hashlib
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from pydantic import AnyUrl
+
+from app.chatkit.context import RequestContext
+from app.chatkit.errors import (
+    InvalidRequestError,
+    NotFoundError,
+    ThreadConflictError,
+    UnprocessableError,
+)
+from app.chatkit.items import (
+    Attachment,
+    AttachmentUploadDescriptor,
+    FileAttachment,
+    ImageAttachment,
+)
+from app.chatkit.requests import AttachmentCreateParams
+from app.chatkit.store import AttachmentContent, AttachmentStore
+from app.chatkit.wire import clean_text, dump_wire
+from app.errors import ForbiddenError, PayloadTooLargeError
+from app.uploads.content import bytes_to_read, create_content
+from app.uploads.file_urls import SCHEME, FileUrls
+from app.uploads.previews import create_preview, is_image
+from app.uploads.receiving import CheckedBytes, IncomingFile, clean_name
+from app.uploads.sniffing import check_declared, clean_type, sniff
+from app.uploads.storage import Storage
+
+PREVIEW_SUFFIX = ".preview"
+INCOMING_SUFFIX = ".incoming"
+ABANDONED_SECONDS = 3600.0
+"""After this an upload that was begun counts as given up, and can be begun again."""
+
+logger = logging.getLogger(__name__)
+
+
+class Ledger(Protocol):
+    """The rows of files; ``app.db.attachments.AttachmentLedger`` is one."""
+
+    async def add(
+        self,
+        user_id: str,
+        attachment_id: str,
+        *,
+        data: str,
+        size: int,
+        storage_key: str,
+        state: str,
+        quota: int,
+    ) -> bool: ...
+
+    async def find(self, user_id: str, attachment_id: str) -> Any | None: ...
+
+    async def find_many(self, user_id: str, attachment_ids: Sequence[str]) -> dict[str, Any]: ...
+
+    async def claim(self, user_id: str, attachment_id: str, *, abandoned: float) -> Any | None: ...
+
+    async def release(self, user_id: str, attachment_id: str) -> None: ...
+
+    async def finish(
+        self,
+        user_id: str,
+        attachment_id: str,
+        *,
+        data: str,
+        size: int,
+        digest: str,
+        sniffed_type: str,
+        preview_type: str | None,
+    ) -> bool: ...
+
+    async def tombstone(self, user_id: str, attachment_id: str) -> bool: ...
+
+    async def forget(self, user_id: str, attachment_ids: Sequence[str]) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class UploadLimits:
+    """What may be uploaded; sizes in bytes, times in seconds. ``types`` are like ``image/*``."""
+
+    file_bytes: int
+    files: int
+    user_bytes: int
+    types: tuple[str, ...]
+    url_ttl: float
+
+    def allows(self, mime_type: str) -> bool:
+        """Return whether files of this type are taken."""
+        family = mime_type.partition("/")[0]
+        return any(each in ("*/*", mime_type, f"{family}/*") for each in self.types)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """A finished file: its name as data, where its bytes are, what they are."""
+
+    name: str
+    key: str
+    mime_type: str
+    size: int
+    preview_type: str | None
+
+
+class UploadStore(AttachmentStore[RequestContext]):
+    """The bytes of attachments in a ``Storage``, their states in a ``Ledger``."""
+
+    def __init__(
+        self, ledger: Ledger, storage: Storage, urls: FileUrls, limits: UploadLimits
+    ) -> None:
+        self.ledger = ledger
+        self.storage = storage
+        self.urls = urls
+        self.limits = limits
+
+    # --- announcing ------------------------------------------------------------------------------
+
+    async def create_attachment(
+        self, input: AttachmentCreateParams, context: RequestContext
+    ) -> Attachment:
+        """Announce a file; its descriptor says where its bytes go.
+
+        Raises ``InvalidRequestError`` for an impossible size, ``PayloadTooLargeError``,
+        ``UnprocessableError`` for a type that is not taken or a full quota, ``ForbiddenError``
+        where the session has no uploads.
+        """
+        self._check_session(context)
+        if input.size <= 0:
+            raise InvalidRequestError("params.size: must be positive", field="params.size")
+        limit = self._file_limit(context)
+        if input.size > limit:
+            raise PayloadTooLargeError(f"The file is larger than {limit} bytes")
+        declared = clean_type(input.mime_type)
+        self._check_type(declared)
+        attachment = self._describe(
+            self.generate_attachment_id(declared, context), clean_name(input.name), declared
+        )
+        key = await self._add(attachment, input.size, "pending", context)
+        if self.storage.presigns:
+            url = await self.storage.presign_put(key + INCOMING_SUFFIX, self.limits.url_ttl)
+        else:
+            url = self.urls.make("uploads", context.public_url, context.user_id, attachment.id)
+        descriptor = AttachmentUploadDescriptor(url=AnyUrl(url), method="PUT")
+        return self._present(attachment, context, upload_descriptor=descriptor)
+
+    async def _add(
+        self, attachment: Attachment, size: int, state: str, context: RequestContext
+    ) -> str:
+        owner = hashlib.sha256(context.user_id.encode(errors="replace")).hexdigest()[:32]
+        key = f"{owner}/{attachment.id}"
+        if not await self.ledger.add(
+            context.user_id,
+            attachment.id,
+            data=dump_wire(attachment).decode(),
+            size=size,
+            storage_key=key,
+            state=state,
+            quota=self.limits.user_bytes,
+        ):
+            raise UnprocessableError(
+                f"Your files may have {self.limits.user_bytes} bytes in all; delete some first"
+            )
+        return key
+
+    # --- receiving -------------------------------------------------------------------------------
+
+    async def receive(self, file: IncomingFile, size: int, context: RequestContext) -> Attachment:
+        """Take a file in one request, and return it finished; on failure nothing is left.
+
+        ``size`` is what the request says of its length, or 0.
+        """
+        self._check_session(context)
+        declared = clean_type(file.mime_type)
+        attachment = self._describe(
+            self.generate_attachment_id(declared, context), clean_text(file.name), declared
+        )
+        limit = self._file_limit(context)
+        key = await self._add(attachment, min(size, limit), "uploading", context)
+        try:
+            return await self._store(attachment, key, file.chunks, context, limit)
+        except BaseException:
+            await asyncio.shield(self._discard(context.user_id, attachment.id, key))
+            raise
+
+    async def receive_announced(
+        self, attachment_id: str, chunks: AsyncIterator[bytes], context: RequestContext
+    ) -> Attachment:
+        """Take the bytes of a file that was announced; on failure they can be sent again.
+
+        Raises ``NotFoundError``, or ``ThreadConflictError`` where they were or are being sent.
+        """
+        row = await self.ledger.claim(context.user_id, attachment_id, abandoned=ABANDONED_SECONDS)
+        if row is None:
+            known = await self.ledger.find(context.user_id, attachment_id)
+            if known is None or known.upload_state == "deleted":
+                raise NotFoundError(f"Attachment {attachment_id} not found")
+            raise ThreadConflictError("This file was sent already, or is being sent")
+        announced = _load(row.data)
+        try:
+            return await self._store(announced, row.storage_key, chunks, context, row.size)
+        except BaseException:
+            await asyncio.shield(self._take_back(context.user_id, attachment_id, row.storage_key))
+            raise
+
+    async def _store(
+        self,
+        attachment: Attachment,
+        key: str,
+        chunks: AsyncIterator[bytes],
+        context: RequestContext,
+        limit: int,
+    ) -> Attachment:
+        found = _Finding(self, attachment)
+        checked = CheckedBytes(chunks, limit=limit, check=found.look)
+        try:
+            await self.storage.write(key, checked.stream())
+        except BaseException:
+            if checked.error is not None:
+                raise checked.error from None
+            raise
+        return await self._finish(attachment, key, found.mime_type, checked, context)
+
+    async def _finish(
+        self,
+        attachment: Attachment,
+        key: str,
+        mime_type: str,
+        checked: CheckedBytes,
+        context: RequestContext,
+    ) -> Attachment:
+        preview_type = None
+        if is_image(mime_type):
+            async with self.storage.as_file(key) as path:
+                preview = await create_preview(path, mime_type)
+            await self.storage.write(key + PREVIEW_SUFFIX, _once(preview.data))
+            preview_type = preview.mime_type
+        finished = self._describe(attachment.id, attachment.name, mime_type)
+        if not await self.ledger.finish(
+            context.user_id,
+            attachment.id,
+            data=dump_wire(finished).decode(),
+            size=checked.size,
+            digest=checked.digest,
+            sniffed_type=mime_type,
+            preview_type=preview_type,
+        ):
+            raise NotFoundError(f"Attachment {attachment.id} was deleted meanwhile")
+        return self._present(finished, context)
+
+    async def _discard(self, user_id: str, attachment_id: str, key: str) -> None:
+        """Remove a file of which nobody knows yet."""
+        await self.ledger.tombstone(user_id, attachment_id)
+        await self.storage.delete(key, key + PREVIEW_SUFFIX)
+        await self.ledger.forget(user_id, [attachment_id])
+
+    async def _take_back(self, user_id: str, attachment_id: str, key: str) -> None:
+        await self.storage.delete(key, key + PREVIEW_SUFFIX)
+        await self.ledger.release(user_id, attachment_id)
+
+    # --- sending ---------------------------------------------------------------------------------
+
+    async def finish_uploads(
+        self, attachments: Sequence[Attachment], context: RequestContext
+    ) -> list[Attachment]:
+        """Return the files of a message, all of them finished.
+
+        One that was sent to an object store is checked now. Raises ``UnprocessableError`` that
+        names a file which is not there or cannot be taken, or where there are too many.
+        """
+        most = min(self.limits.files, context.features.max_uploads or self.limits.files)
+        if len(attachments) > most:
+            raise UnprocessableError(f"A message can have {most} files, not {len(attachments)}")
+        rows = await self.ledger.find_many(context.user_id, [each.id for each in attachments])
+        return [await self._finish_one(each, rows.get(each.id), context) for each in attachments]
+
+    async def _finish_one(
+        self, attachment: Attachment, row: Any | None, context: RequestContext
+    ) -> Attachment:
+        if row is None:
+            raise NotFoundError(f"Attachment {attachment.id} not found")
+        if row.upload_state == "finished":
+            return attachment
+        not_there = UnprocessableError(f"The upload of {attachment.name!r} is not finished")
+        if not self.storage.presigns or row.storage_key is None:
+            raise not_there
+        key = row.storage_key
+        size = await self.storage.head(key + INCOMING_SUFFIX)
+        if size is None:
+            raise not_there
+        claimed = await self.ledger.claim(
+            context.user_id, attachment.id, abandoned=ABANDONED_SECONDS
+        )
+        if claimed is None:
+            raise not_there
+        try:
+            return await self._check_incoming(attachment, key, size, row.size, context)
+        except BaseException:
+            await asyncio.shield(self._take_back(context.user_id, attachment.id, key))
+            raise
+
+    async def _check_incoming(
+        self, attachment: Attachment, key: str, size: int, limit: int, context: RequestContext
+    ) -> Attachment:
+        """Check what a client has put into the object store, under a key that it cannot write."""
+        incoming = key + INCOMING_SUFFIX
+        try:
+            if size > limit:
+                raise UnprocessableError(
+                    f"{attachment.name!r} has {size} bytes, not {limit} as announced"
+                )
+            await self.storage.copy(incoming, key)
+            found = _Finding(self, attachment)
+            checked = CheckedBytes(self.storage.read(key), limit=limit, check=found.look)
+            async for _ in checked.stream():
+                pass
+            finished = await self._finish(attachment, key, found.mime_type, checked, context)
+        finally:
+            await self.storage.delete(incoming)
+        return finished.model_copy(update={"thread_id": attachment.thread_id})
+
+    # --- reading ---------------------------------------------------------------------------------
+
+    async def find_finished(self, user_id: str, attachment_id: str) -> StoredFile | None:
+        """Return what is known of a user's finished file, or None."""
+        row = await self.ledger.find(user_id, attachment_id)
+        if row is None or row.upload_state != "finished" or row.storage_key is None:
+            return None
+        name = _load(row.data).name
+        return StoredFile(name, row.storage_key, row.sniffed_type, row.size, row.preview_type)
+
+    # --- deleting --------------------------------------------------------------------------------
+
+    async def delete_attachment(self, attachment_id: str, context: RequestContext) -> None:
+        """Delete a file's bytes; its row goes behind them. Raises ``NotFoundError``."""
+        row = await self.ledger.find(context.user_id, attachment_id)
+        if row is None or not await self.ledger.tombstone(context.user_id, attachment_id):
+            raise NotFoundError(f"Attachment {attachment_id} not found")
+        if row.storage_key is not None:
+            await self.remove_bytes(row.storage_key)
+
+    async def remove_bytes(self, key: str) -> None:
+        """Delete everything that is stored of a file."""
+        await self.storage.delete(key, key + PREVIEW_SUFFIX, key + INCOMING_SUFFIX)
+
+    # --- the assistant ---------------------------------------------------------------------------
+
+    async def load_content(
+        self, attachment_id: str, context: RequestContext, *, max_bytes: int, max_text_bytes: int
+    ) -> AttachmentContent | None:
+        """Return what a model can be given of a file; None for what it cannot read."""
+        file = await self.find_finished(context.user_id, attachment_id)
+        if file is None:
+            return None
+        needed = bytes_to_read(
+            file.mime_type, file.size, max_bytes=max_bytes, max_text_bytes=max_text_bytes
+        )
+        if needed is None:
+            return None
+        try:
+            chunks = [each async for each in self.storage.read(file.key, 0, needed)]
+        except FileNotFoundError:
+            logger.warning("A file is gone", extra={"attachment_id": attachment_id})
+            return None
+        return await create_content(
+            file.mime_type,
+            b"".join(chunks),
+            size=file.size,
+            max_bytes=max_bytes,
+            max_text_bytes=max_text_bytes,
+        )
+
+    async def save_generated_image(self, data: bytes, context: RequestContext) -> str | None:
+        """Keep an image that the assistant made, and return its URL."""
+        mime_type = sniff(data)
+        if not is_image(mime_type) or not context.public_url:
+            return None
+        name = f"image.{mime_type.partition('/')[2]}"
+        attachment = self._describe(
+            self.generate_attachment_id(mime_type, context), name, mime_type
+        )
+        key = await self._add(attachment, len(data), "uploading", context)
+        try:
+            kept = await self._store(attachment, key, _once(data), context, len(data))
+        except BaseException:
+            await asyncio.shield(self._discard(context.user_id, attachment.id, key))
+            raise
+        return str(kept.preview_url) if isinstance(kept, ImageAttachment) else None
+
+    def find_attachment_id(self, url: str) -> str | None:
+        """Return the id of the file that a URL of ours leads to."""
+        return self.urls.find_attachment_id(url)
+
+    # --- what a file is --------------------------------------------------------------------------
+
+    def _check_session(self, context: RequestContext) -> None:
+        if not context.features.uploads:
+            raise ForbiddenError("Files cannot be sent in this session")
+
+    def _check_type(self, mime_type: str) -> None:
+        if not self.limits.allows(mime_type):
+            raise UnprocessableError(f"Files of type {mime_type} are not taken")
+
+    def _file_limit(self, context: RequestContext) -> int:
+        own = context.features.max_upload_bytes
+        return self.limits.file_bytes if own is None else min(own, self.limits.file_bytes)
+
+    def check_head(self, name: str, declared: str, head: bytes) -> str:
+        """Return the type of a file that begins so; raises where it is not taken."""
+        mime_type = check_declared(declared, name, head)
+        self._check_type(mime_type)
+        return mime_type
+
+    def _describe(self, attachment_id: str, name: str, mime_type: str) -> Attachment:
+        """Return the attachment as it is stored: without any URL that ages."""
+        if is_image(mime_type):
+            return ImageAttachment(
+                id=attachment_id,
+                name=name,
+                mime_type=mime_type,
+                preview_url=AnyUrl(f"{SCHEME}:{attachment_id}"),
+            )
+        return FileAttachment(id=attachment_id, name=name, mime_type=mime_type)
+
+    def _present(
+        self, attachment: Attachment, context: RequestContext, **changes: Any
+    ) -> Attachment:
+        """Return the attachment as the client gets it."""
+        if isinstance(attachment, ImageAttachment):
+            url = self.urls.make("previews", context.public_url, context.user_id, attachment.id)
+            changes["preview_url"] = AnyUrl(url)
+        return attachment.model_copy(update=changes)
+
+
+class _Finding:
+    """What a file turns out to be."""
+
+    def __init__(self, store: UploadStore, attachment: Attachment) -> None:
+        self._store = store
+        self._attachment = attachment
+        self.mime_type = attachment.mime_type
+
+    def look(self, head: bytes) -> None:
+        """Look at a file's first bytes; raises where they are not taken."""
+        attachment = self._attachment
+        self.mime_type = self._store.check_head(attachment.name, attachment.mime_type, head)
+
+
+def _load(data: str) -> Attachment:
+    if '"preview_url"' in data:
+        return ImageAttachment.model_validate_json(data)
+    return FileAttachment.model_validate_json(data)
+
+
+async def _once(data: bytes) -> AsyncGenerator[bytes, None]:
+    yield data
