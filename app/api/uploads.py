@@ -1,20 +1,25 @@
 """Files on their way in: in one request, or to the address that was announced for them."""
 
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
+from starlette.requests import ClientDisconnect
 
 from app.api.deps import ContextDep, Services, ServicesDep, get_public_url
 from app.api.openapi import refusals
 from app.chatkit.context import RequestContext
-from app.chatkit.errors import InvalidRequestError
+from app.chatkit.errors import InvalidRequestError, NotFoundError, RequestRefusedError
 from app.chatkit.items import Attachment
 from app.chatkit.wire import dump_wire
-from app.errors import PayloadTooLargeError
-from app.uploads.receiving import IncomingFile, open_file, read_body
+from app.errors import AppError, PayloadTooLargeError, describe_error
+from app.uploads.receiving import IncomingFile, SlowUploadError, open_file, read_body
 
 router = APIRouter(prefix="/api/uploads", tags=["files"])
 
+PATIENCE = 1024 * 1024
+"""How much of a refused body is read on, in bytes."""
 OVERHEAD = 64 * 1024
 """What a multipart body may have besides the file, in bytes."""
 
@@ -52,9 +57,10 @@ _RAW_BODY: dict[str, Any] = {
 )
 async def upload(request: Request, context: ContextDep, services: ServicesDep) -> Response:
     """Take a file in one multipart request (the part ``file``), and return its attachment."""
-    file = await _open(request, services)
-    attachment = await services.uploads.receive(file, _declared_length(request), context)
-    return Response(dump_wire(attachment), media_type="application/json")
+    size = _declared_length(request)
+    return await _answer(
+        request, services, lambda file: services.uploads.receive(file, size, context)
+    )
 
 
 _ANNOUNCED: dict[str, Any] = {
@@ -70,17 +76,70 @@ async def upload_announced(token: str, request: Request, services: ServicesDep) 
     """Take the bytes of a file that ``attachments.create`` announced: raw, or as multipart."""
     owner = services.uploads.urls.read("uploads", token)
     context = RequestContext(user_id=owner.user_id, public_url=get_public_url(request))
-    file = await _open(request, services)
-    attachment = await services.uploads.receive_announced(owner.attachment_id, file.chunks, context)
+    return await _answer(
+        request,
+        services,
+        lambda file: services.uploads.receive_announced(owner.attachment_id, file.chunks, context),
+    )
+
+
+class _Body:
+    """A request's body as it arrives."""
+
+    def __init__(self, request: Request) -> None:
+        self._request = request
+        self.is_over = False
+
+    async def stream(self) -> AsyncGenerator[bytes, None]:
+        """Yield what arrives; raises ``ClientDisconnect``."""
+        while not self.is_over:
+            message = await self._request.receive()
+            if message["type"] == "http.disconnect":
+                raise ClientDisconnect
+            self.is_over = not message.get("more_body", False)
+            yield message.get("body", b"")
+
+
+async def _answer(
+    request: Request, services: Services, take: Callable[[IncomingFile], Awaitable[Attachment]]
+) -> Response:
+    """Hand the file in the body to ``take``; return its attachment, or what is wrong with it."""
+    body = _Body(request)
+    try:
+        attachment = await take(await _open(request, body, services))
+    except ClientDisconnect:
+        return Response(status_code=400)  # nobody is there to read it
+    except (AppError, NotFoundError, RequestRefusedError) as error:
+        return await _refuse(error, body, services)
     return Response(dump_wire(attachment), media_type="application/json")
 
 
-async def _open(request: Request, services: Services) -> IncomingFile:
+async def _refuse(error: Exception, body: _Body, services: Services) -> Response:
+    """Return what is wrong, once the client has had the time to listen.
+
+    A browser that is still sending when the connection closes never sees the answer. So a little is
+    read on, and of a body that does not end soon the connection is closed.
+    """
+    response = describe_error(error)
+    read = 0
+    if not isinstance(error, SlowUploadError):
+        with suppress(ClientDisconnect, SlowUploadError):
+            idle = services.settings.upload_idle_timeout
+            async for chunk in read_body(body.stream(), idle=idle):
+                read += len(chunk)
+                if read > PATIENCE:
+                    break
+    if not body.is_over:
+        response.headers["Connection"] = "close"
+    return response
+
+
+async def _open(request: Request, body: _Body, services: Services) -> IncomingFile:
     """Return the file in the body, of which hardly anything has been read."""
     limit = services.settings.upload_max_bytes
     if _declared_length(request) > limit + OVERHEAD:
         raise PayloadTooLargeError(f"The file is larger than {limit} bytes")
-    chunks = read_body(request.stream(), idle=services.settings.upload_idle_timeout)
+    chunks = read_body(body.stream(), idle=services.settings.upload_idle_timeout)
     return await open_file(request.headers, chunks)
 
 

@@ -97,9 +97,13 @@ class UploadLimits:
     url_ttl: float
 
     def allows(self, mime_type: str) -> bool:
-        """Return whether files of this type are taken."""
+        """Return whether files of this type are taken.
+
+        ``image/*`` means pictures; drawings that can hold scripts (SVG) must be named.
+        """
         family = mime_type.partition("/")[0]
-        return any(each in ("*/*", mime_type, f"{family}/*") for each in self.types)
+        named = any(each in ("*/*", mime_type) for each in self.types)
+        return named or (f"{family}/*" in self.types and (family != "image" or is_image(mime_type)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,11 +211,22 @@ class UploadStore(AttachmentStore[RequestContext]):
                 raise NotFoundError(f"Attachment {attachment_id} not found")
             raise ThreadConflictError("This file was sent already, or is being sent")
         announced = _load(row.data)
+        key = row.storage_key
         try:
-            return await self._store(announced, row.storage_key, chunks, context, row.size)
-        except BaseException:
-            await asyncio.shield(self._take_back(context.user_id, attachment_id, row.storage_key))
+            return await self._store(announced, key, chunks, context, row.size, expected=row.size)
+        except (UnprocessableError, PayloadTooLargeError):
+            # These bytes will not do, however often they are sent.
+            await asyncio.shield(self._discard(context.user_id, attachment_id, key))
             raise
+        except BaseException as error:
+            await asyncio.shield(self._take_back(context.user_id, attachment_id, key))
+            # Deleting a file takes what was written of it away, which the storage may complain of.
+            if isinstance(error, Exception) and not await self._is_known(context, attachment_id):
+                raise NotFoundError(f"Attachment {attachment_id} was deleted") from error
+            raise
+
+    async def _is_known(self, context: RequestContext, attachment_id: str) -> bool:
+        return bool(await self.ledger.find_many(context.user_id, [attachment_id]))
 
     async def _store(
         self,
@@ -220,9 +235,11 @@ class UploadStore(AttachmentStore[RequestContext]):
         chunks: AsyncIterator[bytes],
         context: RequestContext,
         limit: int,
+        *,
+        expected: int | None = None,
     ) -> Attachment:
         found = _Finding(self, attachment)
-        checked = CheckedBytes(chunks, limit=limit, check=found.look)
+        checked = CheckedBytes(chunks, limit=limit, check=found.look, expected=expected)
         try:
             await self.storage.write(key, checked.stream())
         except BaseException:
@@ -305,6 +322,9 @@ class UploadStore(AttachmentStore[RequestContext]):
             raise not_there
         try:
             return await self._check_incoming(attachment, key, size, row.size, context)
+        except (UnprocessableError, PayloadTooLargeError):
+            await asyncio.shield(self._discard(context.user_id, attachment.id, key))
+            raise
         except BaseException:
             await asyncio.shield(self._take_back(context.user_id, attachment.id, key))
             raise
@@ -315,7 +335,7 @@ class UploadStore(AttachmentStore[RequestContext]):
         """Check what a client has put into the object store, under a key that it cannot write."""
         incoming = key + INCOMING_SUFFIX
         try:
-            if size > limit:
+            if size != limit:
                 raise UnprocessableError(
                     f"{attachment.name!r} has {size} bytes, not {limit} as announced"
                 )

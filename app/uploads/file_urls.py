@@ -56,7 +56,7 @@ class FileUrls:
         expires = math.ceil((time.time() + lifetime) / step) * step
         content = json.dumps([user_id, attachment_id, int(expires)]).encode()
         token = self._cipher.encrypt(content, [purpose.encode()])
-        return f"{public_url}/api/{purpose}/{base64.urlsafe_b64encode(token).decode().rstrip('=')}"
+        return f"{public_url}/api/{purpose}/{_encode(token)}"
 
     def read(self, purpose: Purpose, token: str, *, at: float | None = None) -> FileToken:
         """Return what a token stands for; raises ``ForbiddenError`` if it is forged or too old.
@@ -79,6 +79,8 @@ class FileUrls:
     def _decrypt(self, purpose: Purpose, token: str) -> tuple[str, str, float] | None:
         try:
             data = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
+            if _encode(data) != token:  # another spelling of the same bytes
+                return None
             content: Any = json.loads(self._cipher.decrypt(data, [purpose.encode()]))
         except (binascii.Error, InvalidTag, ValueError):
             return None
@@ -110,3 +112,7 @@ class FileUrls:
             return b'"%b":%b"%b"' % (match[1], match[2], url.encode())
 
         return _STORED.sub(replace, data)
+
+
+def _encode(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).decode().rstrip("=")

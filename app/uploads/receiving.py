@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,8 @@ from app.uploads.sniffing import HEAD_BYTES
 FIELD = "file"
 MAX_NAME = 255
 FALLBACK_NAME = "file"
+MAX_REST = 64 * 1024
+"""What may follow the file in a multipart body, in bytes."""
 
 
 class SlowUploadError(InvalidRequestError):
@@ -84,10 +86,12 @@ class _FilePart:
         self._source = aiter(chunks)
         self._ready: deque[bytes] = deque()
         self._header_name = self._header_value = b""
+        self._part_headers: dict[bytes, bytes] = {}
         self._headers: dict[bytes, bytes] = {}
         self._is_file = False
         self._found = False
         self._is_complete = False
+        self._fed = 0
         self._parser: Any = MultipartParser(
             boundary,
             {
@@ -116,15 +120,24 @@ class _FilePart:
             while self._ready:
                 yield self._ready.popleft()
             if self._is_complete:
+                await self._read_to_end()
                 return
             if not await self._feed():
                 raise InvalidRequestError("The body ends in the middle of the file", field=FIELD)
+
+    async def _read_to_end(self) -> None:
+        """Make sure that nothing of importance follows the file."""
+        before = self._fed
+        while await self._feed():
+            if self._fed - before > MAX_REST:
+                raise InvalidRequestError("Too much follows the file", field=FIELD)
 
     async def _feed(self) -> bool:
         try:
             chunk = await anext(self._source)
         except StopAsyncIteration:
             return False
+        self._fed += len(chunk)
         try:
             self._parser.write(chunk)
         except MultipartParseError as error:
@@ -132,8 +145,7 @@ class _FilePart:
         return True
 
     def _begin_part(self) -> None:
-        if not self._found:
-            self._headers = {}
+        self._part_headers = {}
 
     def _add_to_name(self, data: bytes, start: int, end: int) -> None:
         self._header_name += data[start:end]
@@ -144,14 +156,18 @@ class _FilePart:
         _check_header(self._header_value)
 
     def _end_header(self) -> None:
-        if not self._found:
-            self._headers[self._header_name.lower()] = self._header_value
+        self._part_headers[self._header_name.lower()] = self._header_value
         self._header_name = self._header_value = b""
 
     def _end_headers(self) -> None:
-        _, options = parse_options_header(self._headers.get(b"content-disposition", b""))
-        self._is_file = not self._found and options.get(b"name") == FIELD.encode()
-        self._found = self._found or self._is_file
+        _, options = parse_options_header(self._part_headers.get(b"content-disposition", b""))
+        is_file = options.get(b"name") == FIELD.encode()
+        if is_file and self._found:
+            raise InvalidRequestError("Send one file at a time", field=FIELD)
+        self._is_file = is_file
+        if is_file:
+            self._found = True
+            self._headers = self._part_headers
 
     def _add_data(self, data: bytes, start: int, end: int) -> None:
         if self._is_file:
@@ -171,13 +187,22 @@ def _check_header(value: bytes) -> None:
 class CheckedBytes:
     """A file's bytes on their way to the storage: counted, hashed, and looked at first.
 
-    ``check`` gets the first bytes before any goes on, and may refuse them.
+    ``check`` gets the first bytes before any goes on, and may refuse them. ``expected`` is the size
+    that was announced.
     """
 
-    def __init__(self, chunks: AsyncIterator[bytes], *, limit: int, check: Any) -> None:
+    def __init__(
+        self,
+        chunks: AsyncIterator[bytes],
+        *,
+        limit: int,
+        check: Callable[[bytes], None],
+        expected: int | None = None,
+    ) -> None:
         self._chunks = chunks
         self._limit = limit
         self._check = check
+        self._expected = expected
         self._hash = hashlib.sha256()
         self.size = 0
         self.error: BaseException | None = None
@@ -215,6 +240,10 @@ class CheckedBytes:
                 head = b""
         if self.size == 0:
             raise EmptyFileError("The file is empty")
+        if self._expected is not None and self.size != self._expected:
+            raise UnprocessableError(
+                f"The file has {self.size} bytes, not {self._expected} as announced"
+            )
         if not is_checked:
             self._check(head)
             yield head

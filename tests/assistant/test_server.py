@@ -91,13 +91,13 @@ async def test_history_is_the_newest_items_when_there_are_many() -> None:
     assert "began with “two”" in answer_text(events)
 
 
-async def test_items_are_loaded_once_a_turn() -> None:
+async def test_items_are_loaded_once_a_turn_and_never_for_a_new_thread() -> None:
     store = CountingStore()
     conversation = Conversation(create_server(store))
     await conversation.say("hello")
-    assert store.item_pages == 1
+    assert store.item_pages == 0
     await conversation.say("again")
-    assert store.item_pages == 2
+    assert store.item_pages == 1
 
 
 async def test_history_is_that_of_the_caller_alone() -> None:
