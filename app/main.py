@@ -113,7 +113,9 @@ def _create_lifespan(
             interval=settings.upload_janitor_interval,
         )
         store = PostgresStore(database, uploads.urls)
-        server = create_server(store, uploads, settings=settings)
+        server = create_server(store, settings=settings)
+        if server.attachment_store is None:  # an own one is meant
+            server.attachment_store = uploads
         registry = _create_runs(settings, database)
         hosted = create_hosted_sessions(settings)
         # Streams end when their runs do; nothing else may cut them at shutdown.

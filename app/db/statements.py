@@ -229,6 +229,15 @@ WITH {_FENCE}, found AS (
   RETURNING 1
 ) {_FOUND}"""
 
+# A file that the assistant made belongs to the thread that shows it, and goes with it.
+BIND_GENERATED = f"""
+WITH {_FENCE}, found AS (
+  UPDATE attachments SET
+    thread_id = $3, data = jsonb_set(data, '{{thread_id}}', to_jsonb($3::text))
+  WHERE user_id = $1 AND id = $4 AND upload_state = 'finished' AND thread_id IS NULL AND {_HOLDS}
+  RETURNING 1
+) {_FOUND}"""
+
 LOAD_ATTACHMENTS = """
 SELECT id, data, private FROM attachments
 WHERE user_id = $1 AND id = ANY($2::text[]) AND upload_state <> 'deleted'"""

@@ -11,6 +11,7 @@ from app.chatkit.errors import NotFoundError, ThreadBusyError, UnprocessableErro
 from app.chatkit.items import (
     Attachment,
     FeedbackKind,
+    GeneratedImageItem,
     Page,
     ThreadItem,
     ThreadMetadata,
@@ -49,6 +50,10 @@ class FileLinks(Protocol):
 
     def show(self, data: bytes, public_url: str, user_id: str) -> bytes:
         """Return stored JSON with fresh links."""
+        ...
+
+    def find_attachment_id(self, url: str) -> str | None:
+        """Return the id of the file that a link leads to."""
         ...
 
 
@@ -206,6 +211,8 @@ class PostgresStore(Store[RequestContext]):
 
     async def save_item(self, thread_id: str, item: ThreadItem, context: RequestContext) -> None:
         """Insert an item or replace the one with its id, which keeps its place."""
+        if isinstance(item, GeneratedImageItem):
+            await self._bind_image(thread_id, item, context)
         await self._write(
             sql.SAVE_ITEM,
             context,
@@ -213,6 +220,16 @@ class PostgresStore(Store[RequestContext]):
             *self._item_values(item, context),
             missing=f"Thread {thread_id} not found",
         )
+
+    async def _bind_image(
+        self, thread_id: str, item: GeneratedImageItem, context: RequestContext
+    ) -> None:
+        """Make an image that is kept as a file belong to its thread."""
+        image_id = None
+        if item.image is not None and self._links is not None:
+            image_id = self._links.find_attachment_id(item.image.url)
+        if image_id is not None:
+            await self._write(sql.BIND_GENERATED, context, thread_id, image_id)
 
     async def delete_thread_item(
         self, thread_id: str, item_id: str, context: RequestContext

@@ -1,0 +1,289 @@
+"""From announcement to end: states, limits, links, and who removes what is left over."""
+
+import io
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from app.chatkit.context import RequestContext, SessionFeatures
+from app.chatkit.errors import (
+    InvalidRequestError,
+    NotFoundError,
+    ThreadConflictError,
+    UnprocessableError,
+)
+from app.chatkit.items import (
+    GeneratedImage,
+    GeneratedImageItem,
+    ImageAttachment,
+    InferenceOptions,
+    Page,
+    Thread,
+    UserMessageItem,
+    UserMessageTextContent,
+    now,
+)
+from app.chatkit.requests import AttachmentCreateParams
+from app.db.pool import ConnectionPool
+from app.errors import ForbiddenError, PayloadTooLargeError
+from tests.uploads.conftest import PUBLIC_URL, MakeRoom, Room, chunks_of, incoming
+
+
+def picture() -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", (900, 600), "teal").save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+async def send(room: Room, *files: Any, thread_id: str | None = None) -> str:
+    """Send a message with these files in a new thread; return the thread's id."""
+    thread = Thread(
+        id=thread_id or room.store.generate_thread_id(room.context), created_at=now(), items=Page()
+    )
+    finished = await room.uploads.finish_uploads(files, room.context)
+    item = UserMessageItem(
+        id=room.store.generate_item_id("message", thread, room.context),
+        thread_id=thread.id,
+        created_at=now(),
+        content=[UserMessageTextContent(text="look")],
+        attachments=finished,
+        inference_options=InferenceOptions(),
+    )
+    await room.store.add_user_message(thread, item, finished, room.context, new_thread=True)
+    return thread.id
+
+
+async def test_image_gets_a_preview_and_a_link(room: Room) -> None:
+    data = picture()
+    attachment = await room.uploads.receive(
+        incoming("a.png", "image/png", data[:10], data[10:]), len(data), room.context
+    )
+    assert isinstance(attachment, ImageAttachment)
+    assert str(attachment.preview_url).startswith(f"{PUBLIC_URL}/api/previews/")
+    assert room.stored() == [attachment.id, f"{attachment.id}.preview"]
+    file = await room.uploads.find_finished(room.context.user_id, attachment.id)
+    assert file is not None
+    assert (file.mime_type, file.size, file.preview_type) == ("image/png", len(data), "image/webp")
+
+
+async def test_links_are_fresh_in_old_messages_and_never_stored(
+    room: Room, pool: ConnectionPool
+) -> None:
+    data = picture()
+    attachment = await room.uploads.receive(
+        incoming("a.png", "image/png", data), len(data), room.context
+    )
+    thread_id = await send(room, attachment)
+    rows = await pool.fetch(
+        "SELECT data FROM thread_items WHERE user_id = $1", [room.context.user_id]
+    )
+    assert f'"attachment:{attachment.id}"' in rows[0].data
+    assert "/api/previews/" not in rows[0].data
+    page = await room.store.load_items_json(thread_id, None, 10, "asc", room.context)
+    assert f"{PUBLIC_URL}/api/previews/".encode() in page
+    assert b"attachment:" not in page
+    elsewhere = RequestContext(user_id=room.context.user_id, public_url="https://other.test")
+    (item,) = (await room.store.load_thread_items(thread_id, None, 9, "asc", elsewhere)).data
+    assert isinstance(item, UserMessageItem)
+    (shown,) = item.attachments
+    assert isinstance(shown, ImageAttachment)
+    assert str(shown.preview_url).startswith("https://other.test/api/previews/")
+
+
+async def test_announced_file_is_taken_once(room: Room) -> None:
+    params = AttachmentCreateParams(name="a.txt", size=5, mime_type="text/plain")
+    attachment = await room.uploads.create_attachment(params, room.context)
+    await room.store.save_attachment(attachment, room.context)  # as the engine does
+    assert attachment.upload_descriptor is not None
+    with pytest.raises(UnprocessableError, match="not finished"):
+        await room.uploads.finish_uploads([attachment], room.context)
+    await room.uploads.receive_announced(attachment.id, chunks_of(b"he", b"llo"), room.context)
+    with pytest.raises(ThreadConflictError):
+        await room.uploads.receive_announced(attachment.id, chunks_of(b"hello"), room.context)
+    loaded = await room.store.load_attachment(attachment.id, room.context)
+    assert loaded.upload_descriptor is None
+    await send(room, loaded)
+
+
+async def test_cut_upload_can_be_sent_again(room: Room) -> None:
+    params = AttachmentCreateParams(name="a.txt", size=5, mime_type="text/plain")
+    attachment = await room.uploads.create_attachment(params, room.context)
+
+    async def cut() -> Any:
+        yield b"he"
+        raise ConnectionResetError("gone")
+
+    with pytest.raises(ConnectionResetError):
+        await room.uploads.receive_announced(attachment.id, cut(), room.context)
+    assert room.stored() == []
+    await room.uploads.receive_announced(attachment.id, chunks_of(b"hello"), room.context)
+    assert room.stored() == [attachment.id]
+
+
+@pytest.mark.parametrize(
+    ("values", "error"),
+    [
+        ({"size": 0}, InvalidRequestError),
+        ({"size": -1}, InvalidRequestError),
+        ({"size": 1_000_001}, PayloadTooLargeError),
+        ({"mime_type": "application/x-msdownload"}, UnprocessableError),
+        ({"mime_type": "image/svg+xml"}, UnprocessableError),
+        ({"mime_type": "no type"}, UnprocessableError),
+    ],
+)
+async def test_announcement_is_refused(
+    room: Room, values: dict[str, Any], error: type[Exception]
+) -> None:
+    given = {"name": "a.txt", "size": 5, "mime_type": "text/plain", **values}
+    with pytest.raises(error):
+        await room.uploads.create_attachment(AttachmentCreateParams(**given), room.context)
+    assert await room.states() == {}
+
+
+async def test_session_narrows_what_may_be_uploaded(room: Room) -> None:
+    user_id = room.context.user_id
+    params = AttachmentCreateParams(name="a.txt", size=500, mime_type="text/plain")
+    off = RequestContext(user_id, features=SessionFeatures(uploads=False), public_url=PUBLIC_URL)
+    with pytest.raises(ForbiddenError):
+        await room.uploads.create_attachment(params, off)
+    with pytest.raises(ForbiddenError):
+        await room.uploads.receive(incoming("a.txt", "text/plain", b"x"), 1, off)
+    small = RequestContext(
+        user_id, features=SessionFeatures(max_upload_bytes=499), public_url=PUBLIC_URL
+    )
+    with pytest.raises(PayloadTooLargeError, match="499"):
+        await room.uploads.create_attachment(params, small)
+    with pytest.raises(PayloadTooLargeError, match="499"):
+        await room.uploads.receive(incoming("a.txt", "text/plain", b"x" * 500), 0, small)
+    files = [
+        await room.uploads.receive(incoming("a.txt", "text/plain", b"x"), 1, room.context)
+        for _ in range(2)
+    ]
+    one = RequestContext(user_id, features=SessionFeatures(max_uploads=1), public_url=PUBLIC_URL)
+    with pytest.raises(UnprocessableError, match="1 files"):
+        await room.uploads.finish_uploads(files, one)
+
+
+async def test_files_of_a_user_are_limited_in_all(make_room: MakeRoom) -> None:
+    room = make_room(user_bytes=1000)
+    await room.uploads.receive(incoming("a.txt", "text/plain", b"x" * 900), 900, room.context)
+    with pytest.raises(UnprocessableError, match="1000 bytes in all"):
+        await room.uploads.receive(incoming("b.txt", "text/plain", b"x" * 200), 200, room.context)
+    assert len(room.stored()) == 1
+
+
+async def test_other_users_files_are_unknown(room: Room) -> None:
+    attachment = await room.uploads.receive(
+        incoming("a.txt", "text/plain", b"mine"), 4, room.context
+    )
+    stranger = RequestContext(user_id=f"other_{room.context.user_id}", public_url=PUBLIC_URL)
+    with pytest.raises(NotFoundError):
+        await room.uploads.finish_uploads([attachment], stranger)
+    with pytest.raises(NotFoundError):
+        await room.uploads.delete_attachment(attachment.id, stranger)
+    with pytest.raises(NotFoundError):
+        await room.uploads.receive_announced(attachment.id, chunks_of(b"x"), stranger)
+    assert (
+        await room.uploads.load_content(attachment.id, stranger, max_bytes=99, max_text_bytes=99)
+        is None
+    )
+    assert room.stored() == [attachment.id]
+
+
+async def test_deleting_removes_row_and_bytes(room: Room) -> None:
+    data = picture()
+    attachment = await room.uploads.receive(
+        incoming("a.png", "image/png", data), len(data), room.context
+    )
+    await room.uploads.delete_attachment(attachment.id, room.context)
+    await room.store.delete_attachment(attachment.id, room.context)
+    assert room.stored() == []
+    assert await room.states() == {}
+    with pytest.raises(NotFoundError):
+        await room.uploads.delete_attachment(attachment.id, room.context)
+
+
+async def test_deleting_a_thread_removes_its_files(room: Room) -> None:
+    attachment = await room.uploads.receive(
+        incoming("a.txt", "text/plain", b"words"), 5, room.context
+    )
+    kept = await room.uploads.receive(incoming("b.txt", "text/plain", b"kept"), 4, room.context)
+    thread_id = await send(room, attachment)
+    await send(room, kept)
+    await room.store.delete_thread(thread_id, room.context)
+    assert (await room.states())[attachment.id] == "deleted"
+    with pytest.raises(NotFoundError):
+        await room.store.load_attachment(attachment.id, room.context)
+    await room.janitor(keep=3600).tidy()
+    assert room.stored() == [kept.id]
+    assert await room.states() == {kept.id: "finished"}
+
+
+async def test_janitor_removes_what_was_never_finished_or_sent(room: Room) -> None:
+    params = AttachmentCreateParams(name="a.txt", size=5, mime_type="text/plain")
+    await room.uploads.create_attachment(params, room.context)
+    unsent = await room.uploads.receive(incoming("b.txt", "text/plain", b"unsent"), 6, room.context)
+    sent = await room.uploads.receive(incoming("c.txt", "text/plain", b"sent"), 4, room.context)
+    await send(room, sent)
+    await room.janitor(keep=3600).tidy()
+    assert len(await room.states()) == 3
+    assert unsent.id in room.stored()
+    await room.janitor(keep=0).tidy()
+    assert await room.states() == {sent.id: "finished"}
+    assert room.stored() == [sent.id]
+
+
+async def test_janitor_tries_again_when_the_storage_was_away(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await room.uploads.receive(incoming("b.txt", "text/plain", b"unsent"), 6, room.context)
+
+    async def away(*_: str) -> None:
+        raise ConnectionError("away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(room.uploads.storage, "delete", away)
+        await room.janitor(keep=0).tidy()
+    assert list((await room.states()).values()) == ["deleted"]
+    await room.janitor(keep=0).tidy()
+    assert await room.states() == {}
+    assert room.stored() == []
+
+
+async def test_generated_image_is_kept_and_linked(room: Room) -> None:
+    url = await room.uploads.save_generated_image(picture(), room.context)
+    assert url is not None
+    attachment_id = room.uploads.find_attachment_id(url)
+    assert attachment_id is not None
+    assert attachment_id in room.stored()
+    content = await room.uploads.load_content(
+        attachment_id, room.context, max_bytes=10**6, max_text_bytes=10
+    )
+    assert content is not None
+    assert content.kind == "image"
+    assert await room.uploads.save_generated_image(b"no image", room.context) is None
+
+
+async def test_generated_image_stays_as_long_as_its_thread(room: Room) -> None:
+    url = await room.uploads.save_generated_image(picture(), room.context)
+    forgotten = await room.uploads.save_generated_image(picture(), room.context)
+    assert url is not None
+    assert forgotten is not None
+    attachment_id = room.uploads.find_attachment_id(url)
+    thread = Thread(id=room.store.generate_thread_id(room.context), created_at=now(), items=Page())
+    await room.store.save_thread(thread, room.context)
+    item = GeneratedImageItem(
+        id="img_1",
+        thread_id=thread.id,
+        created_at=now(),
+        image=GeneratedImage(id="ig_1", url=url),
+    )
+    await room.store.add_thread_item(thread.id, item, room.context)
+    await room.janitor(keep=0).tidy()
+    assert list(await room.states()) == [attachment_id]
+    page = await room.store.load_items_json(thread.id, None, 9, "asc", room.context)
+    assert f"{PUBLIC_URL}/api/previews/".encode() in page
+    await room.store.delete_thread(thread.id, room.context)
+    await room.janitor(keep=3600).tidy()
+    assert room.stored() == []
