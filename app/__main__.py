@@ -1,4 +1,4 @@
-"""The command line: ``python -m app serve | migrate | doctor``.
+"""The command line: ``python -m app serve | migrate | doctor | delete-user``.
 
 What can go wrong in daily life is one line on stderr: exit code 2 for a bad setting, 1 otherwise.
 """
@@ -10,25 +10,30 @@ import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from app.db.database_url import DatabaseUrlError
 from app.db.embedded import EmbeddedPostgresError, provide_database
 from app.db.migrate import MigrationError, check_drift, upgrade
 from app.doctor import examine
+from app.forget import forget_user
 from app.serve import StartError, serve
 from app.settings import Settings, SettingsError, load_settings
+from app.uploads.storage import StorageUrlError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return the exit code."""
-    command = _create_parser().parse_args(arguments).command
+    given = _create_parser().parse_args(arguments)
     # SIGTERM ends us the way Ctrl-C does, so that an embedded Postgres is stopped by both.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        return command()
+        return given.command(given)
     except (SettingsError, DatabaseUrlError) as error:
         prefix = "DATABASE_URL: " if isinstance(error, DatabaseUrlError) else ""
         return _fail(f"{prefix}{error}", 2)
+    except StorageUrlError as error:
+        return _fail(f"STORAGE_URL: {error}", 2)
     except (StartError, EmbeddedPostgresError, MigrationError) as error:
         return _fail(str(error), 1)
     except KeyboardInterrupt:
@@ -39,8 +44,10 @@ def _create_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m app", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="command")
 
-    def add(name: str, command: Callable[[], int], text: str) -> None:
-        commands.add_parser(name, help=text, description=text).set_defaults(command=command)
+    def add(name: str, command: Callable[[argparse.Namespace], int], text: str) -> Any:
+        added = commands.add_parser(name, help=text, description=text)
+        added.set_defaults(command=command)
+        return added
 
     add("serve", _serve, "start the server (and the embedded Postgres without DATABASE_URL)")
     add("migrate", _migrate, "bring the database to the tables of this version")
@@ -50,22 +57,24 @@ def _create_parser() -> argparse.ArgumentParser:
         "compare migrations and models, in a scratch database",
     )
     add("doctor", _doctor, "look whether everything is there that serve needs")
+    deleting = add("delete-user", _delete_user, "delete all threads and files of a user, for good")
+    deleting.add_argument("user_id", help="as your identity provider names them")
     return parser
 
 
-def _serve() -> int:
+def _serve(_: argparse.Namespace) -> int:
     serve(load_settings())
     return 0
 
 
-def _migrate() -> int:
+def _migrate(_: argparse.Namespace) -> int:
     with provide_database(load_settings()) as settings:
         asyncio.run(upgrade(settings))
     _say("the database is migrated")
     return 0
 
 
-def _check_migrations() -> int:
+def _check_migrations(_: argparse.Namespace) -> int:
     async def check(settings: Settings) -> None:
         await upgrade(settings)
         await check_drift(settings)
@@ -78,7 +87,7 @@ def _check_migrations() -> int:
     return 0
 
 
-def _doctor() -> int:
+def _doctor(_: argparse.Namespace) -> int:
     try:
         settings = load_settings()
     except SettingsError as error:
@@ -89,6 +98,12 @@ def _doctor() -> int:
         healthy &= finding.ok
         _say(f"{'ok  ' if finding.ok else 'fail'}  {finding.name}: {finding.message}")
     return 0 if healthy else 1
+
+
+def _delete_user(given: argparse.Namespace) -> int:
+    with provide_database(load_settings()) as settings:
+        _say(forget_user(settings, given.user_id))
+    return 0
 
 
 def _say(line: str) -> None:

@@ -105,7 +105,7 @@ def _create_lifespan(
         engine = create_engine(settings)
         pool = create_pool(settings)
         database = Database(pool)
-        uploads = _create_uploads(settings, database)
+        uploads = create_uploads(settings, database)
         janitor = UploadJanitor(
             AttachmentLedger(database),
             uploads,
@@ -158,7 +158,8 @@ def _create_lifespan(
     return lifespan
 
 
-def _create_uploads(settings: Settings, database: Database) -> UploadStore:
+def create_uploads(settings: Settings, database: Database) -> UploadStore:
+    """Return the store of files for ``settings``. Raises ``StorageUrlError``."""
     urls = FileUrls(
         load_signing_secret(settings),
         upload_ttl=settings.upload_url_ttl,

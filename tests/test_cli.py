@@ -14,8 +14,16 @@ import psutil
 import pytest
 
 from app.__main__ import main
+from app.chatkit.context import RequestContext
+from app.chatkit.items import ThreadMetadata, now
+from app.db.database import Database
 from app.db.embedded import EmbeddedPostgres
+from app.db.pool import ConnectionPool
+from app.db.store import PostgresStore
+from app.main import create_uploads
+from tests.databases import settings_for
 from tests.e2e.replica import ROOT, Page, Replica, free_port
+from tests.uploads.conftest import incoming
 
 SECRET = "x" * 32
 PRODUCTION = {
@@ -262,3 +270,28 @@ async def test_serve_says_in_one_line_what_is_wrong_when_a_name_cannot_be_loaded
     assert ended.code == 2
     assert ended.errors.startswith(f"error: {name}: cannot load {value!r}")
     assert len(ended.errors.splitlines()) == 1
+
+
+async def test_everything_of_a_user_goes_when_they_are_deleted(
+    short_dir: Path, database_url: str, pool: ConnectionPool
+) -> None:
+    leaver, stayer = f"leaver_{short_dir.name}", f"stayer_{short_dir.name}"
+    files = short_dir / "data" / "files"
+    store = PostgresStore(Database(pool))
+    for user_id in (leaver, stayer):
+        context = RequestContext(user_id=user_id, public_url="http://chat.test")
+        await store.save_thread(ThreadMetadata(id="thr_1", created_at=now()), context)
+        settings = settings_for(database_url, data_dir=short_dir / "data")
+        uploads = create_uploads(settings, Database(pool))
+        await uploads.receive(incoming("a.txt", "text/plain", b"words"), 5, context)
+    outcome = await run_app(
+        short_dir, "delete-user", leaver, DATABASE_URL=database_url, DATA_DIR="data"
+    )
+    assert outcome.code == 0, outcome.errors
+    assert "1 threads, 1 files" in outcome.output
+    for table in ("threads", "attachments"):
+        rows = await pool.fetch(
+            f"SELECT user_id FROM {table} WHERE user_id = ANY($1)", [[leaver, stayer]]
+        )
+        assert [row.user_id for row in rows] == [stayer]
+    assert len([each for each in files.rglob("*") if each.is_file()]) == 1

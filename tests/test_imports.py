@@ -21,7 +21,8 @@ ALLOWED = {
     "main": {"chatkit", "db", "uploads", "assistant", "auth", "runs", "api"},
     "serve": {"db", "main"},
     "doctor": {"db", "serve"},
-    "__main__": {"db", "serve", "doctor"},
+    "forget": {"db", "main"},
+    "__main__": {"db", "serve", "doctor", "forget", "uploads"},
     **{leaf: {"chatkit"} for leaf in LEAVES},
 }
 # The engine can be lifted out of this repository: no web framework, no database.

@@ -10,8 +10,9 @@ from urllib.parse import quote
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import StreamingResponse
+from pydantic import AnyUrl, BaseModel
 
-from app.api.deps import Services, ServicesDep
+from app.api.deps import ContextDep, Services, ServicesDep
 from app.api.openapi import refusals
 from app.chatkit.errors import NotFoundError
 from app.uploads.attachments import PREVIEW_SUFFIX, StoredFile
@@ -27,6 +28,25 @@ _ANSWERS: dict[int | str, dict[str, Any]] = {
     206: {"description": "The bytes that were asked for", "content": {"*/*": {}}},
     **refusals(403, 404, 416, 503),
 }
+
+
+class FileLink(BaseModel):
+    """Where a file can be downloaded for a while."""
+
+    url: AnyUrl
+
+
+@router.get(
+    "/attachments/{attachment_id}/link",
+    summary="Get a download link",
+    responses=refusals(401, 404, 429, 503),
+)
+async def link(attachment_id: str, context: ContextDep, services: ServicesDep) -> FileLink:
+    """Return the address of a file of yours: for whoever has it, and for a while."""
+    if await services.uploads.find_finished(context.user_id, attachment_id) is None:
+        raise NotFoundError(f"Attachment {attachment_id} not found")
+    url = services.uploads.urls.make("files", context.public_url, context.user_id, attachment_id)
+    return FileLink(url=AnyUrl(url))
 
 
 @router.get("/previews/{token}", summary="See an image", responses=_ANSWERS)

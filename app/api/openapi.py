@@ -53,7 +53,13 @@ SECURITY_SCHEMES = {
     },
 }
 _OPENED_BY = {"server API": "server_key", "health": None}
-_OPENED_BY_OTHERS = {"/api/chatkit/session": None}
+_OPENED_BY_OTHERS = {
+    "/api/chatkit/session": None,
+    # The address itself is the key.
+    "/api/uploads/{token}": None,
+    "/api/files/{token}": None,
+    "/api/previews/{token}": None,
+}
 
 REASONS = {
     400: "The request is malformed; `field` says where",

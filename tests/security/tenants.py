@@ -1,6 +1,5 @@
 """Two users: one with something of everything, and one who must not see any of it."""
 
-import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,14 +60,6 @@ async def furnish(pool: ConnectionPool, user_id: str) -> Ids:
     await store.begin_turn(ids.thread, context)
     await database.rows(
         "UPDATE runs SET heartbeat_at = now() + interval '1 day' WHERE user_id = $1", user_id
-    )
-    await database.rows(
-        "INSERT INTO model_turns (user_id, thread_id, run_id, seq, data) "
-        "VALUES ($1, $2, $3, 1, $4)",
-        user_id,
-        ids.thread,
-        ids.run,
-        json.dumps({"secret": user_id}),
     )
     return ids
 

@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.chatkit.requests import ChatKitReq
 from app.db.pool import ConnectionPool
+from app.uploads.file_urls import FileUrls, Purpose
 from tests.application import Application
 from tests.e2e.replica import message
 from tests.security.conftest import SERVER_KEY
@@ -85,7 +86,11 @@ BY_SESSION: dict[str, Callable[[Ids], list[Call]]] = {
     "GET /api/threads/{thread_id}/stream": lambda ids: [
         Call("GET", f"/api/threads/{ids.thread}/stream")
     ],
+    "GET /api/attachments/{attachment_id}/link": lambda ids: [
+        Call("GET", f"/api/attachments/{ids.attachment}/link")
+    ],
     "POST /api/chatkit/session/cancel": lambda _: [Call("POST", "/api/chatkit/session/cancel")],
+    "POST /api/uploads": lambda _: [Call("POST", "/api/uploads", {"no": "file"})],
 }
 BY_SERVER_KEY: dict[str, Callable[[Ids], list[Call]]] = {
     "POST /v1/chatkit/sessions": lambda _: [
@@ -107,6 +112,13 @@ BY_SERVER_KEY: dict[str, Callable[[Ids], list[Call]]] = {
     "GET /v1/chatkit/threads/{thread_id}/items": lambda ids: [
         Call("GET", f"/v1/chatkit/threads/{ids.thread}/items")
     ],
+}
+# Those whose address is made by the server and opens one file, for whoever holds it.
+BY_LINK: dict[str, Purpose] = {
+    "PUT /api/uploads/{token}": "uploads",
+    "POST /api/uploads/{token}": "uploads",
+    "GET /api/files/{token}": "files",
+    "GET /api/previews/{token}": "previews",
 }
 BY_IDENTITY = {"POST /api/chatkit/session"}
 PUBLIC = {"GET /healthz", "GET /readyz", "GET /"}
@@ -133,7 +145,7 @@ def test_every_operation_has_a_row() -> None:
 
 
 def test_every_route_has_a_row(application: Application) -> None:
-    known = {*BY_SESSION, *BY_SERVER_KEY, *BY_IDENTITY, *PUBLIC, *DOCUMENTATION}
+    known = {*BY_SESSION, *BY_SERVER_KEY, *BY_LINK, *BY_IDENTITY, *PUBLIC, *DOCUMENTATION}
     assert set(routes_of(application.app)) == known
 
 
@@ -240,6 +252,39 @@ async def test_nobody_gets_a_session_without_an_identity(
     assert await dump(engine, owner, stranger, tables=["chat_sessions"]) == before
 
 
+@pytest.mark.parametrize("route", BY_LINK)
+async def test_nobody_gets_through_without_a_link_of_ours(
+    application: Application,
+    client: httpx.AsyncClient,
+    engine: AsyncEngine,
+    owner: str,
+    stranger: str,
+    route: str,
+) -> None:
+    before = await dump(engine, owner, stranger)
+    method, _, path = route.partition(" ")
+    urls = application.services.uploads.urls
+    theirs = Ids.of(owner).attachment
+
+    def token_for(purpose: Purpose, user_id: str, attachment_id: str) -> str:
+        return urls.make(purpose, "", user_id, attachment_id).rpartition("/")[2]
+
+    others: set[Purpose] = {"uploads", "files", "previews"}
+    forged = FileUrls(b"another secret", upload_ttl=600, view_ttl=600)
+    made_up = forged.make(BY_LINK[route], "", owner, theirs).rpartition("/")[2]
+    for token in ["x", made_up, *(token_for(p, owner, theirs) for p in others - {BY_LINK[route]})]:
+        response = await client.request(method, path.format(token=token), content=b"x")
+        assert response.status_code == 403
+    answers: set[tuple[int, str]] = set()
+    for attachment_id in (theirs, Ids.of("nobody").attachment):
+        token = token_for(BY_LINK[route], stranger, attachment_id)
+        response = await client.request(method, path.format(token=token), content=b"x")
+        assert response.status_code == 404
+        answers.add(told(response, Ids.of(owner if attachment_id == theirs else "nobody")))
+    assert len(answers) == 1
+    assert await dump(engine, owner, stranger) == before
+
+
 # --- who asks for what is somebody else's --------------------------------------------------------
 
 
@@ -264,7 +309,7 @@ async def test_operation_answers_as_if_there_were_nothing_when_it_is_somebody_el
     )
 
 
-@pytest.mark.parametrize("route", list(BY_SESSION)[1:3])
+@pytest.mark.parametrize("route", list(BY_SESSION)[1:4])
 async def test_route_answers_as_if_there_were_nothing_when_it_is_somebody_elses(
     application: Application,
     client: httpx.AsyncClient,

@@ -143,7 +143,7 @@ def test_operation_is_described(label: str, operation: dict[str, Any]) -> None:
     assert set(operation["tags"]) <= tags
     assert operation["description"]
     assert "422" not in operation["responses"] or label.startswith(
-        ("POST /chatkit", "POST /api/up")
+        ("POST /chatkit", "POST /api/up", "PUT /api/up")
     )
     for status, answer in operation["responses"].items():
         assert answer["description"] != "Validation Error"
@@ -151,6 +151,7 @@ def test_operation_is_described(label: str, operation: dict[str, Any]) -> None:
             assert answer["content"]["application/json"]["schema"]
     assert ("security" in operation) == (
         label not in ("POST /api/chatkit/session", "GET /healthz", "GET /readyz")
+        and not label.endswith("/{token}")
     )
 
 

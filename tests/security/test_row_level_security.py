@@ -316,7 +316,6 @@ async def test_rows_cannot_be_given_to_somebody_else(
         ("janitor", "DELETE FROM thread_items RETURNING 1"),
         ("janitor", "UPDATE threads SET title = 'x' RETURNING 1"),
         ("server_api", "SELECT 1 FROM runs"),
-        ("server_api", "SELECT 1 FROM model_turns"),
         ("server_api", "SELECT 1 FROM chat_sessions"),
         ("server_api", "DELETE FROM thread_items RETURNING 1"),
         ("nobody", "SELECT 1 FROM threads"),

@@ -1,0 +1,55 @@
+"""Forgetting a user: every row and every file, for good."""
+
+import asyncio
+
+from app.db.attachments import AttachmentLedger
+from app.db.database import Database
+from app.db.pool import create_pool
+from app.main import create_uploads
+from app.settings import Settings
+
+# Items and feedback go with their threads.
+_FORGET = """
+WITH files AS (
+  UPDATE attachments SET upload_state = 'deleted' WHERE user_id = $1
+), ended AS (
+  DELETE FROM runs WHERE user_id = $1
+), gone AS (
+  DELETE FROM threads WHERE user_id = $1 RETURNING 1
+)
+SELECT count(*) AS threads FROM gone"""
+_FORGET_SESSIONS = """
+WITH counted AS (
+  DELETE FROM rate_counters WHERE user_id = $1
+), ended AS (
+  UPDATE chat_sessions SET cancelled_at = now(), expires_at = now()
+  WHERE user_id = $1 AND cancelled_at IS NULL RETURNING 1
+)
+SELECT count(*) AS sessions FROM ended"""
+
+
+def forget_user(settings: Settings, user_id: str) -> str:
+    """Delete everything of a user; return what that was, in words.
+
+    Sessions are ended; their rows go with others that are over. Can be repeated if it is cut off.
+    """
+    return asyncio.run(_forget(settings, user_id))
+
+
+async def _forget(settings: Settings, user_id: str) -> str:
+    pool = create_pool(settings)
+    try:
+        database = Database(pool)
+        ended = await database.row_across("sessions", _FORGET_SESSIONS, user_id)
+        gone = await database.row(_FORGET, user_id)
+        ledger, uploads = AttachmentLedger(database), create_uploads(settings, database)
+        rows = await ledger.of_user(user_id)
+        for row in rows:
+            if row.storage_key is not None:
+                await uploads.remove_bytes(row.storage_key)
+        await ledger.forget(user_id, [row.id for row in rows])
+    finally:
+        await pool.close()
+    threads = gone.threads if gone else 0
+    sessions = ended.sessions if ended else 0
+    return f"{threads} threads, {len(rows)} files and {sessions} sessions of {user_id!r} are gone"

@@ -1,0 +1,101 @@
+"""What a browser gets of files: bytes, ranges, and headers that keep them from doing harm."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from tests.e2e.replica import Page
+from tests.runs.conftest import StartLocal, start_local  # noqa: F401 - a fixture
+from tests.uploads.test_life_cycle import picture
+
+SVG = b'<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>'
+
+
+@pytest.fixture
+async def page(start_local: StartLocal) -> AsyncIterator[Page]:  # noqa: F811
+    replica = await start_local()
+    async with Page(replica.url) as page:
+        yield page
+
+
+async def upload(page: Page, name: str, mime_type: str, data: bytes) -> dict[str, Any]:
+    files = {"file": (name, data, mime_type)}
+    answer = await page.client.post("/api/uploads", files=files, headers=page.headers)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+async def test_preview_is_a_picture_that_other_origins_may_show(page: Page) -> None:
+    attachment = await upload(page, "a.png", "image/png", picture())
+    answer = await page.client.get(attachment["preview_url"])
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == "image/webp"
+    assert answer.content[8:12] == b"WEBP"
+    assert answer.headers["content-disposition"] == "inline"
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert "sandbox" in answer.headers["content-security-policy"]
+    assert answer.headers["cross-origin-resource-policy"] == "cross-origin"
+    assert "private" in answer.headers["cache-control"]
+
+
+async def link(page: Page, attachment: dict[str, Any]) -> str:
+    """Return the address of the original file."""
+    path = f"/api/attachments/{attachment['id']}/link"
+    return (await page.client.get(path, headers=page.headers)).json()["url"]
+
+
+async def test_ranges_of_a_file(page: Page) -> None:
+    data = bytes(range(48, 58)) * 100
+    url = await link(page, await upload(page, "a.txt", "text/plain", data))
+    get = page.client.get
+    whole = await get(url)
+    assert (whole.status_code, whole.content) == (200, data)
+    assert whole.headers["accept-ranges"] == "bytes"
+    for asked, start, end in [
+        ("bytes=0-9", 0, 10),
+        ("bytes=990-", 990, 1000),
+        ("bytes=-5", 995, 1000),
+        ("bytes=10-99999", 10, 1000),
+    ]:
+        part = await get(url, headers={"Range": asked})
+        assert (part.status_code, part.content) == (206, data[start:end])
+        assert part.headers["content-range"] == f"bytes {start}-{end - 1}/1000"
+    for asked in ("bytes=1000-", "bytes=9-3"):
+        assert (await get(url, headers={"Range": asked})).status_code == 416
+    for asked in ("bytes=", "bytes=a-b", "lines=1-2", "bytes=0-1,5-6"):
+        assert (await get(url, headers={"Range": asked})).content == data
+    head = await page.client.head(url)
+    assert (head.status_code, head.headers["content-length"], head.content) == (200, "1000", b"")
+
+
+@pytest.mark.parametrize(
+    ("name", "mime_type", "data"),
+    [
+        ("page.html", "text/html", b"<!doctype html><script>1</script>"),
+        ("x.svg", "text/plain", SVG),
+    ],
+)
+async def test_markup_is_a_download(page: Page, name: str, mime_type: str, data: bytes) -> None:
+    answer = await page.client.get(await link(page, await upload(page, name, mime_type, data)))
+    assert answer.headers["content-type"] == "application/octet-stream"
+    assert answer.headers["content-disposition"].startswith("attachment;")
+
+
+async def test_name_cannot_add_headers_or_folders(page: Page) -> None:
+    attachment = await upload(page, 'a/..\\"b\r\nX-Evil: 1;ü.txt', "text/plain", b"words")
+    answer = await page.client.get(await link(page, attachment))
+    assert answer.status_code == 200
+    assert "x-evil" not in answer.headers
+    disposition = answer.headers["content-disposition"]
+    assert disposition.count('"') == 2
+    assert "/" not in disposition
+    assert "filename*=UTF-8''" in disposition
+
+
+async def test_deleted_file_is_gone(page: Page) -> None:
+    attachment = await upload(page, "a.png", "image/png", picture())
+    url = await link(page, attachment)
+    await page.ask("attachments.delete", attachment_id=attachment["id"])
+    for address in (url, attachment["preview_url"]):
+        assert (await page.client.get(address)).status_code == 404
