@@ -8,7 +8,6 @@ from pkgutil import resolve_name
 from typing import TypedDict, cast
 
 from fastapi import FastAPI
-from sse_starlette.sse import AppStatus
 from starlette.middleware.cors import CORSMiddleware
 
 from app.api import chatkit, docs, files, health, pages, runs, server_api, sessions, uploads
@@ -118,8 +117,6 @@ def _create_lifespan(
             server.attachment_store = uploads
         registry = _create_runs(settings, database)
         hosted = create_hosted_sessions(settings)
-        # Streams end when their runs do; nothing else may cut them at shutdown.
-        AppStatus.disable_automatic_graceful_drain()
         registry.start_keeping()
         janitor.start()
         app.state.runs = registry

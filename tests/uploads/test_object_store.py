@@ -4,6 +4,7 @@ import asyncio
 import socket
 import subprocess
 import sys
+import uuid
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -52,7 +53,7 @@ def room(object_store: str, make_room: MakeRoom, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
     monkeypatch.setenv("AWS_REGION", "us-east-1")
-    return make_room(f"s3://{BUCKET}/{make_room.__name__}-{id(monkeypatch)}")
+    return make_room(f"s3://{BUCKET}/{uuid.uuid4().hex}")
 
 
 async def keys(room: Room) -> list[str]:
