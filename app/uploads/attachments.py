@@ -39,7 +39,9 @@ from app.uploads.sniffing import check_declared, clean_type, sniff
 from app.uploads.storage import Storage
 
 PREVIEW_SUFFIX = ".preview"
-INCOMING_SUFFIX = ".incoming"
+INCOMING_PREFIX = "incoming/"
+"""Where clients put bytes themselves: their URL stays good for a while, so never the place of a
+file that was checked."""
 ABANDONED_SECONDS = 3600.0
 """After this an upload that was begun counts as given up, and can be begun again."""
 
@@ -152,7 +154,7 @@ class UploadStore(AttachmentStore[RequestContext]):
         )
         key = await self._add(attachment, input.size, "pending", context)
         if self.storage.presigns:
-            url = await self.storage.presign_put(key + INCOMING_SUFFIX, self.limits.url_ttl)
+            url = await self.storage.presign_put(INCOMING_PREFIX + key, self.limits.url_ttl)
         else:
             url = self.urls.make("uploads", context.public_url, context.user_id, attachment.id)
         descriptor = AttachmentUploadDescriptor(url=AnyUrl(url), method="PUT")
@@ -312,7 +314,7 @@ class UploadStore(AttachmentStore[RequestContext]):
         if not self.storage.presigns or row.storage_key is None:
             raise not_there
         key = row.storage_key
-        size = await self.storage.head(key + INCOMING_SUFFIX)
+        size = await self.storage.head(INCOMING_PREFIX + key)
         if size is None:
             raise not_there
         claimed = await self.ledger.claim(
@@ -333,7 +335,7 @@ class UploadStore(AttachmentStore[RequestContext]):
         self, attachment: Attachment, key: str, size: int, limit: int, context: RequestContext
     ) -> Attachment:
         """Check what a client has put into the object store, under a key that it cannot write."""
-        incoming = key + INCOMING_SUFFIX
+        incoming = INCOMING_PREFIX + key
         try:
             if size != limit:
                 raise UnprocessableError(
@@ -371,7 +373,13 @@ class UploadStore(AttachmentStore[RequestContext]):
 
     async def remove_bytes(self, key: str) -> None:
         """Delete everything that is stored of a file."""
-        await self.storage.delete(key, key + PREVIEW_SUFFIX, key + INCOMING_SUFFIX)
+        await self.storage.delete(key, key + PREVIEW_SUFFIX, INCOMING_PREFIX + key)
+
+    async def sweep_incoming(self) -> int:
+        """Delete what clients put where nobody looks any more; return how many files that were."""
+        if not self.storage.presigns:
+            return 0
+        return await self.storage.sweep(INCOMING_PREFIX, 2 * self.limits.url_ttl)
 
     # --- the assistant ---------------------------------------------------------------------------
 

@@ -64,6 +64,7 @@ class UploadJanitor:
             removed += len(gone)
             if len(gone) < len(rows) or len(rows) < BATCH:
                 break
+        removed += await self._uploads.sweep_incoming()
         if removed:
             logger.info("Removed files that were deleted or never sent", extra={"files": removed})
         return removed

@@ -8,7 +8,7 @@ import os
 import tempfile
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import unquote, urlsplit
@@ -96,6 +96,16 @@ class Storage:
                 await _store_api.delete_async(self._store, key)
             if self._directory is not None:
                 await asyncio.to_thread(_delete_unfinished, self._directory / key)
+
+    async def sweep(self, prefix: str, seconds: float) -> int:
+        """Delete the files below a prefix that are older than that; return how many there were."""
+        limit = datetime.now(UTC) - timedelta(seconds=seconds)
+        removed = 0
+        async for found in _store_api.list(self._store, prefix=prefix):
+            old = [each["path"] for each in found if each["last_modified"] < limit]
+            await self.delete(*old)
+            removed += len(old)
+        return removed
 
     async def presign_put(self, key: str, seconds: float) -> str:
         """Return a URL that takes a PUT of the file for that long. Only where ``presigns``."""

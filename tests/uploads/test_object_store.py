@@ -15,6 +15,7 @@ from obstore.store import S3Store
 from app.chatkit.errors import UnprocessableError
 from app.chatkit.items import Attachment, ImageAttachment
 from app.chatkit.requests import AttachmentCreateParams
+from app.uploads.attachments import UploadLimits
 from tests.e2e.replica import free_port
 from tests.uploads.conftest import MakeRoom, Room, incoming
 from tests.uploads.test_life_cycle import picture, send
@@ -165,3 +166,20 @@ async def test_janitor_removes_what_was_put_and_never_sent(room: Room) -> None:
     await room.janitor(keep=0).tidy()
     assert await keys(room) == []
     assert attachment.id not in await room.states()
+
+
+async def test_janitor_removes_what_was_put_behind_the_check(
+    room: Room,
+) -> None:
+    attachment = await announce(room, "a.txt", "text/plain", 5)
+    await put(attachment, b"words")
+    await room.uploads.finish_uploads([attachment], room.context)
+    await send(room, attachment)
+    await put(attachment, b"late!")
+    assert await keys(room) == [attachment.id, attachment.id]
+    await room.janitor(keep=3600).tidy()
+    assert await keys(room) == [attachment.id, attachment.id]  # its URL is still good
+    hasty = UploadLimits(file_bytes=10, files=1, user_bytes=10, types=("text/*",), url_ttl=-10.0)
+    room.uploads.limits = hasty
+    await room.janitor(keep=3600).tidy()
+    assert await keys(room) == [attachment.id]
