@@ -16,7 +16,7 @@ from app.chatkit.context import DEFAULT_LOCALE, RequestContext
 from app.chatkit.server import ChatKitServer
 from app.db.database import Database
 from app.errors import ForbiddenError, PayloadTooLargeError, UnauthorizedError
-from app.observability import get_request_id
+from app.observability import came_by_https, get_request_id
 from app.runs.registry import Runs
 from app.settings import Settings
 from app.uploads.attachments import UploadStore
@@ -92,7 +92,10 @@ def get_context(request: Request, session: SessionDep) -> RequestContext:
 def get_public_url(request: Request) -> str:
     """Return where the caller reaches this server: as configured, or as they called it."""
     configured = get_services(request).settings.public_url
-    return configured or f"{request.url.scheme}://{request.url.netloc}"
+    if configured:
+        return configured
+    scheme = "https" if came_by_https(request.scope["scheme"], request.headers) else "http"
+    return f"{scheme}://{request.headers.get('host') or request.url.netloc}"
 
 
 ContextDep = Annotated[RequestContext, Depends(get_context)]

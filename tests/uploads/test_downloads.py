@@ -99,3 +99,24 @@ async def test_deleted_file_is_gone(page: Page) -> None:
     await page.ask("attachments.delete", attachment_id=attachment["id"])
     for address in (url, attachment["preview_url"]):
         assert (await page.client.get(address)).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("headers", "settings", "start"),
+    [
+        ({"Host": "chat.test"}, {}, "http://chat.test/"),
+        ({"Host": "chat.test", "X-Forwarded-Proto": "https"}, {}, "https://chat.test/"),
+        ({"Host": "inside"}, {"public_url": "https://chat.test/"}, "https://chat.test/"),
+    ],
+)
+async def test_links_lead_to_where_the_browser_reaches_the_server(
+    start_local: StartLocal,  # noqa: F811
+    headers: dict[str, str],
+    settings: dict[str, Any],
+    start: str,
+) -> None:
+    replica = await start_local(**settings)
+    async with Page(replica.url) as page:
+        files = {"file": ("a.png", picture(), "image/png")}
+        answer = await page.client.post("/api/uploads", files=files, headers=page.headers | headers)
+    assert answer.json()["preview_url"].startswith(f"{start}api/previews/")
