@@ -192,7 +192,8 @@ class UploadStore(AttachmentStore[RequestContext]):
             self.generate_attachment_id(declared, context), clean_text(file.name), declared
         )
         limit = self._file_limit(context)
-        key = await self._add(attachment, min(size, limit), "uploading", context)
+        # What does not say how long it is may be as long as is allowed.
+        key = await self._add(attachment, min(size or limit, limit), "uploading", context)
         try:
             return await self._store(attachment, key, file.chunks, context, limit)
         except BaseException:
@@ -278,9 +279,9 @@ class UploadStore(AttachmentStore[RequestContext]):
         return self._present(finished, context)
 
     async def _discard(self, user_id: str, attachment_id: str, key: str) -> None:
-        """Remove a file of which nobody knows yet."""
+        """Remove a file that was refused."""
         await self.ledger.tombstone(user_id, attachment_id)
-        await self.storage.delete(key, key + PREVIEW_SUFFIX)
+        await self.remove_bytes(key)
         await self.ledger.forget(user_id, [attachment_id])
 
     async def _take_back(self, user_id: str, attachment_id: str, key: str) -> None:
@@ -335,20 +336,17 @@ class UploadStore(AttachmentStore[RequestContext]):
         self, attachment: Attachment, key: str, size: int, limit: int, context: RequestContext
     ) -> Attachment:
         """Check what a client has put into the object store, under a key that it cannot write."""
-        incoming = INCOMING_PREFIX + key
-        try:
-            if size != limit:
-                raise UnprocessableError(
-                    f"{attachment.name!r} has {size} bytes, not {limit} as announced"
-                )
-            await self.storage.copy(incoming, key)
-            found = _Finding(self, attachment)
-            checked = CheckedBytes(self.storage.read(key), limit=limit, check=found.look)
-            async for _ in checked.stream():
-                pass
-            finished = await self._finish(attachment, key, found.mime_type, checked, context)
-        finally:
-            await self.storage.delete(incoming)
+        if size != limit:
+            raise UnprocessableError(
+                f"{attachment.name!r} has {size} bytes, not {limit} as announced"
+            )
+        await self.storage.copy(INCOMING_PREFIX + key, key)
+        found = _Finding(self, attachment)
+        checked = CheckedBytes(self.storage.read(key), limit=limit, check=found.look)
+        async for _ in checked.stream():
+            pass
+        finished = await self._finish(attachment, key, found.mime_type, checked, context)
+        await self.storage.delete(INCOMING_PREFIX + key)
         return finished.model_copy(update={"thread_id": attachment.thread_id})
 
     # --- reading ---------------------------------------------------------------------------------

@@ -166,10 +166,12 @@ async def test_session_narrows_what_may_be_uploaded(room: Room) -> None:
 
 
 async def test_files_of_a_user_are_limited_in_all(make_room: MakeRoom) -> None:
-    room = make_room(user_bytes=1000)
+    room = make_room(user_bytes=1000, file_bytes=900)
     await room.uploads.receive(incoming("a.txt", "text/plain", b"x" * 900), 900, room.context)
-    with pytest.raises(UnprocessableError, match="1000 bytes in all"):
-        await room.uploads.receive(incoming("b.txt", "text/plain", b"x" * 200), 200, room.context)
+    for said in (200, 0):  # also where the request does not say how long it is
+        with pytest.raises(UnprocessableError, match="1000 bytes in all"):
+            file = incoming("b.txt", "text/plain", b"x" * 200)
+            await room.uploads.receive(file, said, room.context)
     assert len(room.stored()) == 1
 
 
