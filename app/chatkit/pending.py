@@ -31,7 +31,7 @@ class PendingItems:
 
     def add(self, item: ThreadItem) -> None:
         """Follow ``item`` from now on; the caller may go on changing its own copy."""
-        self._items[item.id] = item.model_copy(deep=True)
+        self._items[item.id] = _copy(item)
         self._unread[item.id] = []
 
     def update(self, item_id: str, update: ThreadItemUpdate) -> bool:
@@ -70,6 +70,14 @@ class PendingItems:
             apply_update(item, update)
         unread.clear()
         return item
+
+
+def _copy(item: ThreadItem) -> ThreadItem:
+    """Return a copy that shares nothing that changes; most items begin as an empty message."""
+    if isinstance(item, AssistantMessageItem):
+        parts = [part.model_copy(deep=True) for part in item.content]
+        return item.model_copy(update={"content": parts})
+    return item.model_copy(deep=True)
 
 
 def is_blank(item: AssistantMessageItem) -> bool:
