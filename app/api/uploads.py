@@ -18,8 +18,6 @@ from app.uploads.receiving import IncomingFile, SlowUploadError, open_file, read
 
 router = APIRouter(prefix="/api/uploads", tags=["files"])
 
-PATIENCE = 1024 * 1024
-"""How much of a refused body is read on, in bytes."""
 OVERHEAD = 64 * 1024
 """What a multipart body may have besides the file, in bytes."""
 
@@ -117,8 +115,8 @@ async def _answer(
 async def _refuse(error: Exception, body: _Body, services: Services) -> Response:
     """Return what is wrong, once the client has had the time to listen.
 
-    A browser that is still sending when the connection closes never sees the answer. So a little is
-    read on, and of a body that does not end soon the connection is closed.
+    A browser that is still sending when the connection closes never sees the answer. So as much is
+    read on as a file may have, and of a body that does not end then the connection is closed.
     """
     response = describe_error(error)
     read = 0
@@ -127,7 +125,7 @@ async def _refuse(error: Exception, body: _Body, services: Services) -> Response
             idle = services.settings.upload_idle_timeout
             async for chunk in read_body(body.stream(), idle=idle):
                 read += len(chunk)
-                if read > PATIENCE:
+                if read > services.settings.upload_max_bytes:
                     break
     if not body.is_over:
         response.headers["Connection"] = "close"
