@@ -34,9 +34,10 @@ from app.runs.ledger import RunLedger
 from app.runs.registry import Runs
 from app.runs.run import RunOptions
 from app.settings import Settings, SettingsError, load_settings
-from app.uploads.attachments import UploadLimits, UploadStore
+from app.uploads.attachments import UploadStore
 from app.uploads.file_urls import FileUrls
 from app.uploads.janitor import UploadJanitor
+from app.uploads.limits import UploadLimits
 from app.uploads.storage import Storage
 
 GC_THRESHOLD = 20_000
@@ -168,6 +169,7 @@ def create_uploads(settings: Settings, database: Database) -> UploadStore:
         user_bytes=settings.upload_user_bytes,
         types=tuple(settings.upload_types),
         url_ttl=settings.upload_url_ttl,
+        timeout=settings.upload_timeout,
     )
     return UploadStore(AttachmentLedger(database), Storage(settings.storage), urls, limits)
 

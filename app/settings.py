@@ -99,6 +99,7 @@ class Settings(BaseSettings):
     upload_user_bytes: int = Field(default=1024**3, ge=1)
     upload_types: Annotated[list[str], NoDecode] = Field(default_factory=lambda: [*UPLOAD_TYPES])
     upload_idle_timeout: float = Field(default=30.0, gt=0)
+    upload_timeout: float = Field(default=1800.0, gt=0)
     upload_url_ttl: float = Field(default=600.0, ge=1)
     file_url_ttl: float = Field(default=3600.0, ge=1)
     upload_keep: float = Field(default=86_400.0, ge=1)

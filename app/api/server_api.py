@@ -11,7 +11,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 
-from app.api.deps import Services, ServicesDep, get_bearer
+from app.api.deps import Services, ServicesDep, get_bearer, get_public_url
 from app.api.openapi import refusals
 from app.api.server_objects import (
     DeletedThread,
@@ -87,7 +87,7 @@ ServerKeyDep = Annotated[str, Depends(get_server_key)]
 
 def get_threads(services: ServicesDep) -> AllThreads:
     """Return what reads across owners."""
-    return AllThreads(services.database)
+    return AllThreads(services.database, services.uploads.urls)
 
 
 ThreadsDep = Annotated[AllThreads, Depends(get_threads)]
@@ -199,10 +199,15 @@ async def delete_thread(
 
 @router.get("/threads/{thread_id}/items", summary="List items", responses=NOT_FOUND)
 async def list_items(
-    thread_id: str, threads: ThreadsDep, cursor: CursorDep, limit: LimitParam = 20
+    request: Request,
+    thread_id: str,
+    threads: ThreadsDep,
+    cursor: CursorDep,
+    limit: LimitParam = 20,
 ) -> ItemList:
     """List the items of a thread that the API has objects for."""
-    page, more = await threads.list_items(thread_id, cursor, limit or 20)
+    public_url = get_public_url(request)
+    page, more = await threads.list_items(thread_id, cursor, limit or 20, public_url=public_url)
     data = [item_object(each) for each in page]
     return ItemList(
         data=data,

@@ -226,7 +226,7 @@ def thread_object(thread: OwnedThread) -> ThreadObject:
     )
 
 
-def item_object(stored: str) -> dict[str, Any]:
+def item_object(stored: bytes) -> dict[str, Any]:
     """Return an item as the client's types have it, from the JSON that is stored."""
     item = cast("dict[str, Any]", json.loads(stored))
     kind = "task_group" if item["type"] == "workflow" else item["type"]

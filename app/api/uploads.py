@@ -13,8 +13,8 @@ from app.chatkit.context import RequestContext
 from app.chatkit.errors import InvalidRequestError, NotFoundError, RequestRefusedError
 from app.chatkit.items import Attachment
 from app.chatkit.wire import dump_wire
-from app.errors import AppError, PayloadTooLargeError, describe_error
-from app.uploads.receiving import IncomingFile, SlowUploadError, open_file, read_body
+from app.errors import AppError, describe_error
+from app.uploads.receiving import IncomingFile, SlowUploadError, open_file, read_body, too_large
 
 router = APIRouter(prefix="/api/uploads", tags=["files"])
 
@@ -122,8 +122,7 @@ async def _refuse(error: Exception, body: _Body, services: Services) -> Response
     read = 0
     if not isinstance(error, SlowUploadError):
         with suppress(ClientDisconnect, SlowUploadError):
-            idle = services.settings.upload_idle_timeout
-            async for chunk in read_body(body.stream(), idle=idle):
+            async for chunk in _read(body, services):
                 read += len(chunk)
                 if read > services.settings.upload_max_bytes:
                     break
@@ -136,9 +135,15 @@ async def _open(request: Request, body: _Body, services: Services) -> IncomingFi
     """Return the file in the body, of which hardly anything has been read."""
     limit = services.settings.upload_max_bytes
     if _declared_length(request) > limit + OVERHEAD:
-        raise PayloadTooLargeError(f"The file is larger than {limit} bytes")
-    chunks = read_body(body.stream(), idle=services.settings.upload_idle_timeout)
-    return await open_file(request.headers, chunks)
+        raise too_large(limit)
+    return await open_file(request.headers, _read(body, services))
+
+
+def _read(body: _Body, services: Services) -> AsyncGenerator[bytes, None]:
+    settings = services.settings
+    return read_body(
+        body.stream(), idle=settings.upload_idle_timeout, timeout=settings.upload_timeout
+    )
 
 
 def _declared_length(request: Request) -> int:

@@ -13,6 +13,7 @@ from typing import Literal
 from app.chatkit.errors import NotFoundError
 from app.db.database import Database
 from app.db.pool import Row
+from app.uploads.file_urls import FileUrls
 
 Order = Literal["asc", "desc"]
 
@@ -68,8 +69,9 @@ class Cursor:
 class AllThreads:
     """Reads threads and their items, whoever they belong to."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, links: FileUrls) -> None:
         self._database = database
+        self._links = links
 
     async def find(self, thread_id: str) -> OwnedThread:
         """Return a thread; raises ``NotFoundError``."""
@@ -92,9 +94,12 @@ class AllThreads:
         return [_to_thread(row) for row in page], more
 
     async def list_items(
-        self, thread_id: str, cursor: Cursor, limit: int
-    ) -> tuple[list[str], bool]:
-        """Return a page of a thread's shown items, as JSON, and whether there are more."""
+        self, thread_id: str, cursor: Cursor, limit: int, *, public_url: str
+    ) -> tuple[list[bytes], bool]:
+        """Return a page of a thread's shown items, as JSON, and whether there are more.
+
+        Links to its owner's files begin with ``public_url``.
+        """
         edge = cursor.after or cursor.before
         sql = _list_items(newest_first=cursor.newest_first)
         rows = await self._database.rows_across(
@@ -105,7 +110,7 @@ class AllThreads:
         if not rows[0].cursor_found:
             raise NotFoundError(f"Item {edge} not found")
         page, more = cursor.arrange([row for row in rows if row.id is not None], limit)
-        return [row.data for row in page], more
+        return [self._links.show(row.data.encode(), public_url, row.user_id) for row in page], more
 
 
 def _to_thread(row: Row) -> OwnedThread:
@@ -141,10 +146,10 @@ def _list_items(*, newest_first: bool) -> str:
     return f"""
 WITH thread AS (SELECT user_id FROM threads WHERE id = $1 ORDER BY seq LIMIT 1),
 edge AS (SELECT seq FROM thread_items WHERE {mine} AND id = $2)
-SELECT page.id, page.data, EXISTS (SELECT 1 FROM thread) AS found,
+SELECT page.id, page.user_id, page.data, EXISTS (SELECT 1 FROM thread) AS found,
   $2::text IS NULL OR EXISTS (SELECT 1 FROM edge) AS cursor_found
 FROM (VALUES (1)) AS always LEFT JOIN LATERAL (
-  SELECT id, data, seq FROM thread_items
+  SELECT id, user_id, data, seq FROM thread_items
   WHERE {mine} AND type = ANY($4::text[]) AND NOT hidden AND {_beyond(newest_first)}
   ORDER BY seq {order} LIMIT $3
 ) AS page ON true

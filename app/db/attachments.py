@@ -13,41 +13,46 @@ from app.db.database import Database
 _COLUMNS = """user_id, id, thread_id, data, size, sniffed_type, upload_state, storage_key, digest,
   preview_type, created_at, touched_at"""
 
+# ``upload_room`` holds a lock of the owner's until the row is there: two that come at once are
+# counted one after the other.
 _ADD = """
-WITH used AS (
-  SELECT coalesce(sum(size), 0) AS total FROM attachments
-  WHERE user_id = $1 AND upload_state <> 'deleted'
-)
+WITH room AS MATERIALIZED (SELECT upload_room($1, $2, $8::bigint) AS free)
 INSERT INTO attachments (user_id, id, data, size, storage_key, upload_state)
-SELECT $1, $2, $3::jsonb, $4::bigint, $5, $6 FROM used WHERE used.total + $4::bigint <= $7::bigint
+SELECT $1, $2, $3::jsonb, least($4::bigint, room.free), $6, $7 FROM room
+WHERE room.free >= $5::bigint
 ON CONFLICT (user_id, id) DO UPDATE SET id = excluded.id
-RETURNING 1"""
+RETURNING size"""
 
 _FIND = f"SELECT {_COLUMNS} FROM attachments WHERE user_id = $1 AND id = $2"
 _FIND_MANY = f"""
 SELECT {_COLUMNS} FROM attachments
 WHERE user_id = $1 AND id = ANY($2::text[]) AND upload_state <> 'deleted'"""
 
-# An upload whose server died in the middle can be taken up again after a while.
+# An upload whose server died in the middle can be taken up again after a while. Who takes it up
+# writes to a place of its own: the key in the row says whose the upload is.
 _CLAIM = f"""
-UPDATE attachments SET upload_state = 'uploading', touched_at = now()
-WHERE user_id = $1 AND id = $2 AND (upload_state = 'pending'
-  OR (upload_state = 'uploading' AND touched_at < now() - make_interval(secs => $3)))
-RETURNING {_COLUMNS}"""
+UPDATE attachments SET upload_state = 'uploading', touched_at = now(), storage_key = $3
+FROM (
+  SELECT storage_key AS key_before FROM attachments WHERE user_id = $1 AND id = $2 FOR UPDATE
+) AS before
+WHERE user_id = $1 AND id = $2 AND (upload_state = 'pending' OR (upload_state = 'uploading'
+  AND (storage_key = $3 OR touched_at < now() - make_interval(secs => $4))))
+RETURNING {_COLUMNS}, key_before"""
 
 _RELEASE = """
-UPDATE attachments SET upload_state = 'pending', touched_at = now()
-WHERE user_id = $1 AND id = $2 AND upload_state = 'uploading' RETURNING 1"""
+UPDATE attachments SET upload_state = 'pending', touched_at = now(), storage_key = NULL
+WHERE user_id = $1 AND id = $2 AND storage_key = $3 AND upload_state = 'uploading' RETURNING 1"""
 
 _FINISH = """
-UPDATE attachments SET upload_state = 'finished', touched_at = now(), data = $3::jsonb,
-  size = $4, digest = $5, sniffed_type = $6, preview_type = $7
-WHERE user_id = $1 AND id = $2 AND (upload_state = 'uploading' OR (
-  upload_state = 'finished' AND digest = $5)) RETURNING 1"""
+UPDATE attachments SET upload_state = 'finished', touched_at = now(), data = $4::jsonb,
+  size = $5, digest = $6, sniffed_type = $7, preview_type = $8
+WHERE user_id = $1 AND id = $2 AND storage_key = $3
+  AND upload_state IN ('uploading', 'finished') RETURNING 1"""
 
 _TOMBSTONE = """
 UPDATE attachments SET upload_state = 'deleted', touched_at = now()
-WHERE user_id = $1 AND id = $2 AND upload_state <> 'deleted' RETURNING 1"""
+WHERE user_id = $1 AND id = $2 AND upload_state <> 'deleted'
+  AND ($3::text IS NULL OR storage_key = $3) RETURNING 1"""
 
 _FORGET = """
 DELETE FROM attachments
@@ -64,7 +69,7 @@ WITH stale AS (
 )
 UPDATE attachments SET upload_state = 'deleted' FROM stale
 WHERE attachments.user_id = stale.user_id AND attachments.id = stale.id
-RETURNING attachments.user_id, attachments.id, attachments.storage_key"""
+RETURNING attachments.user_id, attachments.id"""
 
 _FORGET_ACROSS = """
 DELETE FROM attachments USING unnest($1::text[], $2::text[]) AS gone (user_id, id)
@@ -85,15 +90,19 @@ class AttachmentLedger:
         *,
         data: str,
         size: int,
-        storage_key: str,
+        least: int,
+        storage_key: str | None,
         state: str,
         quota: int,
-    ) -> bool:
-        """Announce a file of ``size`` bytes; False if the user's files would exceed ``quota``."""
+    ) -> int | None:
+        """Announce a file and reserve ``size`` bytes for it, or what is left of ``quota``.
+
+        Returns how many that are; None if there are not even ``least`` left.
+        """
         row = await self._database.row(
-            _ADD, user_id, attachment_id, data, size, storage_key, state, quota
+            _ADD, user_id, attachment_id, data, size, least, storage_key, state, quota
         )
-        return row is not None
+        return None if row is None else int(row.size)
 
     async def find(self, user_id: str, attachment_id: str) -> Any | None:
         """Return a row, whatever its state, or None."""
@@ -104,21 +113,25 @@ class AttachmentLedger:
         rows = await self._database.rows(_FIND_MANY, user_id, list(attachment_ids))
         return {row.id: row for row in rows}
 
-    async def claim(self, user_id: str, attachment_id: str, *, abandoned: float) -> Any | None:
-        """Begin to upload; None if somebody else does or has, or there is no such file.
+    async def claim(
+        self, user_id: str, attachment_id: str, storage_key: str, *, abandoned: float
+    ) -> Any | None:
+        """Begin to upload to ``storage_key``; None if somebody else does or has, or if unknown.
 
-        An upload that was begun ``abandoned`` seconds ago counts as given up.
+        An upload that was begun ``abandoned`` seconds ago counts as given up; ``key_before`` is
+        where that one wrote.
         """
-        return await self._database.row(_CLAIM, user_id, attachment_id, abandoned)
+        return await self._database.row(_CLAIM, user_id, attachment_id, storage_key, abandoned)
 
-    async def release(self, user_id: str, attachment_id: str) -> None:
-        """Give an upload up, so that it can be begun again."""
-        await self._database.rows(_RELEASE, user_id, attachment_id)
+    async def release(self, user_id: str, attachment_id: str, storage_key: str) -> None:
+        """Give an upload up, so that it can be begun again; nothing if it is another's by now."""
+        await self._database.rows(_RELEASE, user_id, attachment_id, storage_key)
 
     async def finish(
         self,
         user_id: str,
         attachment_id: str,
+        storage_key: str,
         *,
         data: str,
         size: int,
@@ -126,15 +139,20 @@ class AttachmentLedger:
         sniffed_type: str,
         preview_type: str | None,
     ) -> bool:
-        """Record a checked file; False if it was deleted meanwhile."""
-        row = await self._database.row(
-            _FINISH, user_id, attachment_id, data, size, digest, sniffed_type, preview_type
-        )
+        """Record a checked file; False if it was deleted or taken over meanwhile."""
+        known = (data, size, digest, sniffed_type, preview_type)
+        row = await self._database.row(_FINISH, user_id, attachment_id, storage_key, *known)
         return row is not None
 
-    async def tombstone(self, user_id: str, attachment_id: str) -> bool:
-        """Mark a file as deleted; False if it was, or does not exist."""
-        return await self._database.row(_TOMBSTONE, user_id, attachment_id) is not None
+    async def tombstone(
+        self, user_id: str, attachment_id: str, storage_key: str | None = None
+    ) -> bool:
+        """Mark a file as deleted; False if it was, or does not exist.
+
+        With a ``storage_key`` only if the upload to it is the one that counts.
+        """
+        row = await self._database.row(_TOMBSTONE, user_id, attachment_id, storage_key)
+        return row is not None
 
     async def forget(self, user_id: str, attachment_ids: Sequence[str]) -> None:
         """Delete rows of deleted files whose bytes are gone."""
@@ -147,7 +165,7 @@ class AttachmentLedger:
     async def stale(self, *, older_than: float, batch: int) -> Sequence[Any]:
         """Mark what nobody finished or sent in ``older_than`` seconds as deleted.
 
-        Returns ``user_id, id, storage_key`` of those and of all that were deleted before.
+        Returns ``user_id, id`` of those and of all that were deleted before.
         """
         return await self._database.rows_across("janitor", _STALE, older_than, batch)
 

@@ -8,9 +8,10 @@ sent; what is finished was counted, hashed, looked at, and is of the type that i
 import asyncio
 import hashlib
 import logging
+import secrets
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from pydantic import AnyUrl
 
@@ -30,11 +31,13 @@ from app.chatkit.items import (
 from app.chatkit.requests import AttachmentCreateParams
 from app.chatkit.store import AttachmentContent, AttachmentStore
 from app.chatkit.wire import clean_text, dump_wire
+from app.db.attachments import AttachmentLedger
 from app.errors import ForbiddenError, PayloadTooLargeError
 from app.uploads.content import bytes_to_read, create_content
 from app.uploads.file_urls import SCHEME, FileUrls
+from app.uploads.limits import UploadLimits
 from app.uploads.previews import create_preview, is_image
-from app.uploads.receiving import CheckedBytes, IncomingFile, clean_name
+from app.uploads.receiving import CheckedBytes, IncomingFile, clean_name, too_large
 from app.uploads.sniffing import check_declared, clean_type, sniff
 from app.uploads.storage import Storage
 
@@ -42,70 +45,7 @@ PREVIEW_SUFFIX = ".preview"
 INCOMING_PREFIX = "incoming/"
 """Where clients put bytes themselves: their URL stays good for a while, so never the place of a
 file that was checked."""
-ABANDONED_SECONDS = 3600.0
-"""After this an upload that was begun counts as given up, and can be begun again."""
-
 logger = logging.getLogger(__name__)
-
-
-class Ledger(Protocol):
-    """The rows of files; ``app.db.attachments.AttachmentLedger`` is one."""
-
-    async def add(
-        self,
-        user_id: str,
-        attachment_id: str,
-        *,
-        data: str,
-        size: int,
-        storage_key: str,
-        state: str,
-        quota: int,
-    ) -> bool: ...
-
-    async def find(self, user_id: str, attachment_id: str) -> Any | None: ...
-
-    async def find_many(self, user_id: str, attachment_ids: Sequence[str]) -> dict[str, Any]: ...
-
-    async def claim(self, user_id: str, attachment_id: str, *, abandoned: float) -> Any | None: ...
-
-    async def release(self, user_id: str, attachment_id: str) -> None: ...
-
-    async def finish(
-        self,
-        user_id: str,
-        attachment_id: str,
-        *,
-        data: str,
-        size: int,
-        digest: str,
-        sniffed_type: str,
-        preview_type: str | None,
-    ) -> bool: ...
-
-    async def tombstone(self, user_id: str, attachment_id: str) -> bool: ...
-
-    async def forget(self, user_id: str, attachment_ids: Sequence[str]) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class UploadLimits:
-    """What may be uploaded; sizes in bytes, times in seconds. ``types`` are like ``image/*``."""
-
-    file_bytes: int
-    files: int
-    user_bytes: int
-    types: tuple[str, ...]
-    url_ttl: float
-
-    def allows(self, mime_type: str) -> bool:
-        """Return whether files of this type are taken.
-
-        ``image/*`` means pictures; drawings that can hold scripts (SVG) must be named.
-        """
-        family = mime_type.partition("/")[0]
-        named = any(each in ("*/*", mime_type) for each in self.types)
-        return named or (f"{family}/*" in self.types and (family != "image" or is_image(mime_type)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,10 +60,14 @@ class StoredFile:
 
 
 class UploadStore(AttachmentStore[RequestContext]):
-    """The bytes of attachments in a ``Storage``, their states in a ``Ledger``."""
+    """The bytes of attachments in a ``Storage``, their states in an ``AttachmentLedger``.
+
+    Every attempt to upload a file writes to a key of its own below the file's folder, and only the
+    attempt whose key is in the row can finish: one that was given up for dead harms nobody.
+    """
 
     def __init__(
-        self, ledger: Ledger, storage: Storage, urls: FileUrls, limits: UploadLimits
+        self, ledger: AttachmentLedger, storage: Storage, urls: FileUrls, limits: UploadLimits
     ) -> None:
         self.ledger = ledger
         self.storage = storage
@@ -146,38 +90,51 @@ class UploadStore(AttachmentStore[RequestContext]):
             raise InvalidRequestError("params.size: must be positive", field="params.size")
         limit = self._file_limit(context)
         if input.size > limit:
-            raise PayloadTooLargeError(f"The file is larger than {limit} bytes")
+            raise too_large(limit)
         declared = clean_type(input.mime_type)
         self._check_type(declared)
         attachment = self._describe(
             self.generate_attachment_id(declared, context), clean_name(input.name), declared
         )
-        key = await self._add(attachment, input.size, "pending", context)
+        await self._add(attachment, context, input.size)
         if self.storage.presigns:
-            url = await self.storage.presign_put(INCOMING_PREFIX + key, self.limits.url_ttl)
+            place = INCOMING_PREFIX + _folder(context.user_id, attachment.id)
+            url = await self.storage.presign_put(place, self.limits.url_ttl)
         else:
             url = self.urls.make("uploads", context.public_url, context.user_id, attachment.id)
         descriptor = AttachmentUploadDescriptor(url=AnyUrl(url), method="PUT")
         return self._present(attachment, context, upload_descriptor=descriptor)
 
     async def _add(
-        self, attachment: Attachment, size: int, state: str, context: RequestContext
-    ) -> str:
-        owner = hashlib.sha256(context.user_id.encode(errors="replace")).hexdigest()[:32]
-        key = f"{owner}/{attachment.id}"
-        if not await self.ledger.add(
+        self,
+        attachment: Attachment,
+        context: RequestContext,
+        size: int,
+        *,
+        least: int | None = None,
+        key: str | None = None,
+    ) -> int:
+        """Announce a file, with a ``key`` as being sent; return how large it may be.
+
+        That is ``size`` or, where the quota leaves less, at least ``least`` (by default ``size``).
+        """
+        room = await self.ledger.add(
             context.user_id,
             attachment.id,
             data=dump_wire(attachment).decode(),
             size=size,
+            least=size if least is None else least,
             storage_key=key,
-            state=state,
+            state="pending" if key is None else "uploading",
             quota=self.limits.user_bytes,
-        ):
-            raise UnprocessableError(
-                f"Your files may have {self.limits.user_bytes} bytes in all; delete some first"
-            )
-        return key
+        )
+        if room is None:
+            raise UnprocessableError(self._full)
+        return room
+
+    @property
+    def _full(self) -> str:
+        return f"Your files may have {self.limits.user_bytes} bytes in all; delete some first"
 
     # --- receiving -------------------------------------------------------------------------------
 
@@ -192,12 +149,16 @@ class UploadStore(AttachmentStore[RequestContext]):
             self.generate_attachment_id(declared, context), clean_text(file.name), declared
         )
         limit = self._file_limit(context)
+        key = _new_key(context.user_id, attachment.id)
         # What does not say how long it is may be as long as is allowed.
-        key = await self._add(attachment, min(size or limit, limit), "uploading", context)
+        wanted, least = (min(size, limit), None) if size else (limit, 1)
+        room = await self._add(attachment, context, wanted, least=least, key=key)
         try:
-            return await self._store(attachment, key, file.chunks, context, limit)
-        except BaseException:
+            return await self._store(attachment, key, file.chunks, context, limit=room)
+        except BaseException as error:
             await asyncio.shield(self._discard(context.user_id, attachment.id, key))
+            if isinstance(error, PayloadTooLargeError) and room < wanted:
+                raise PayloadTooLargeError(self._full) from None
             raise
 
     async def receive_announced(
@@ -207,16 +168,18 @@ class UploadStore(AttachmentStore[RequestContext]):
 
         Raises ``NotFoundError``, or ``ThreadConflictError`` where they were or are being sent.
         """
-        row = await self.ledger.claim(context.user_id, attachment_id, abandoned=ABANDONED_SECONDS)
+        key = _new_key(context.user_id, attachment_id)
+        row = await self._claim(attachment_id, key, context)
         if row is None:
             known = await self.ledger.find(context.user_id, attachment_id)
             if known is None or known.upload_state == "deleted":
                 raise NotFoundError(f"Attachment {attachment_id} not found")
             raise ThreadConflictError("This file was sent already, or is being sent")
         announced = _load(row.data)
-        key = row.storage_key
         try:
-            return await self._store(announced, key, chunks, context, row.size, expected=row.size)
+            return await self._store(
+                announced, key, chunks, context, limit=row.size, expected=row.size
+            )
         except (UnprocessableError, PayloadTooLargeError):
             # These bytes will not do, however often they are sent.
             await asyncio.shield(self._discard(context.user_id, attachment_id, key))
@@ -228,6 +191,15 @@ class UploadStore(AttachmentStore[RequestContext]):
                 raise NotFoundError(f"Attachment {attachment_id} was deleted") from error
             raise
 
+    async def _claim(self, attachment_id: str, key: str, context: RequestContext) -> Any | None:
+        """Begin to upload to ``key``; None if there is nothing to begin."""
+        row = await self.ledger.claim(
+            context.user_id, attachment_id, key, abandoned=self.limits.abandoned
+        )
+        if row is not None and row.key_before not in (None, key):
+            await self.storage.delete(row.key_before, row.key_before + PREVIEW_SUFFIX)
+        return row
+
     async def _is_known(self, context: RequestContext, attachment_id: str) -> bool:
         return bool(await self.ledger.find_many(context.user_id, [attachment_id]))
 
@@ -237,8 +209,8 @@ class UploadStore(AttachmentStore[RequestContext]):
         key: str,
         chunks: AsyncIterator[bytes],
         context: RequestContext,
-        limit: int,
         *,
+        limit: int,
         expected: int | None = None,
     ) -> Attachment:
         found = _Finding(self, attachment)
@@ -269,6 +241,7 @@ class UploadStore(AttachmentStore[RequestContext]):
         if not await self.ledger.finish(
             context.user_id,
             attachment.id,
+            key,
             data=dump_wire(finished).decode(),
             size=checked.size,
             digest=checked.digest,
@@ -279,14 +252,16 @@ class UploadStore(AttachmentStore[RequestContext]):
         return self._present(finished, context)
 
     async def _discard(self, user_id: str, attachment_id: str, key: str) -> None:
-        """Remove a file that was refused."""
-        await self.ledger.tombstone(user_id, attachment_id)
-        await self.remove_bytes(key)
+        """Remove a file that was refused; if the upload is another's by now, what it wrote."""
+        if not await self.ledger.tombstone(user_id, attachment_id, key):
+            await self.storage.delete(key, key + PREVIEW_SUFFIX)
+            return
+        await self.remove_bytes(user_id, attachment_id)
         await self.ledger.forget(user_id, [attachment_id])
 
     async def _take_back(self, user_id: str, attachment_id: str, key: str) -> None:
         await self.storage.delete(key, key + PREVIEW_SUFFIX)
-        await self.ledger.release(user_id, attachment_id)
+        await self.ledger.release(user_id, attachment_id, key)
 
     # --- sending ---------------------------------------------------------------------------------
 
@@ -312,16 +287,13 @@ class UploadStore(AttachmentStore[RequestContext]):
         if row.upload_state == "finished":
             return attachment
         not_there = UnprocessableError(f"The upload of {attachment.name!r} is not finished")
-        if not self.storage.presigns or row.storage_key is None:
+        if not self.storage.presigns:
             raise not_there
-        key = row.storage_key
-        size = await self.storage.head(INCOMING_PREFIX + key)
+        size = await self.storage.head(INCOMING_PREFIX + _folder(context.user_id, attachment.id))
         if size is None:
             raise not_there
-        claimed = await self.ledger.claim(
-            context.user_id, attachment.id, abandoned=ABANDONED_SECONDS
-        )
-        if claimed is None:
+        key = _new_key(context.user_id, attachment.id)
+        if await self._claim(attachment.id, key, context) is None:
             raise not_there
         try:
             return await self._check_incoming(attachment, key, size, row.size, context)
@@ -340,13 +312,14 @@ class UploadStore(AttachmentStore[RequestContext]):
             raise UnprocessableError(
                 f"{attachment.name!r} has {size} bytes, not {limit} as announced"
             )
-        await self.storage.copy(INCOMING_PREFIX + key, key)
+        incoming = INCOMING_PREFIX + _folder(context.user_id, attachment.id)
+        await self.storage.copy(incoming, key)
         found = _Finding(self, attachment)
         checked = CheckedBytes(self.storage.read(key), limit=limit, check=found.look)
         async for _ in checked.stream():
             pass
         finished = await self._finish(attachment, key, found.mime_type, checked, context)
-        await self.storage.delete(INCOMING_PREFIX + key)
+        await self.storage.delete(incoming)
         return finished.model_copy(update={"thread_id": attachment.thread_id})
 
     # --- reading ---------------------------------------------------------------------------------
@@ -363,15 +336,16 @@ class UploadStore(AttachmentStore[RequestContext]):
 
     async def delete_attachment(self, attachment_id: str, context: RequestContext) -> None:
         """Delete a file's bytes; its row goes behind them. Raises ``NotFoundError``."""
-        row = await self.ledger.find(context.user_id, attachment_id)
-        if row is None or not await self.ledger.tombstone(context.user_id, attachment_id):
+        if not await self.ledger.tombstone(context.user_id, attachment_id):
             raise NotFoundError(f"Attachment {attachment_id} not found")
-        if row.storage_key is not None:
-            await self.remove_bytes(row.storage_key)
+        await self.remove_bytes(context.user_id, attachment_id)
 
-    async def remove_bytes(self, key: str) -> None:
-        """Delete everything that is stored of a file."""
-        await self.storage.delete(key, key + PREVIEW_SUFFIX, INCOMING_PREFIX + key)
+    async def remove_bytes(self, user_id: str, attachment_id: str) -> None:
+        """Delete everything that is stored of a file, also by attempts that came to nothing."""
+        folder = _folder(user_id, attachment_id)
+        await self.storage.delete_folder(folder)
+        if self.storage.presigns:
+            await self.storage.delete(INCOMING_PREFIX + folder)
 
     async def sweep_incoming(self) -> int:
         """Delete what clients put where nobody looks any more; return how many files that were."""
@@ -415,9 +389,10 @@ class UploadStore(AttachmentStore[RequestContext]):
         attachment = self._describe(
             self.generate_attachment_id(mime_type, context), name, mime_type
         )
-        key = await self._add(attachment, len(data), "uploading", context)
+        key = _new_key(context.user_id, attachment.id)
+        await self._add(attachment, context, len(data), key=key)
         try:
-            kept = await self._store(attachment, key, _once(data), context, len(data))
+            kept = await self._store(attachment, key, _once(data), context, limit=len(data))
         except BaseException:
             await asyncio.shield(self._discard(context.user_id, attachment.id, key))
             raise
@@ -480,6 +455,17 @@ class _Finding:
         """Look at a file's first bytes; raises where they are not taken."""
         attachment = self._attachment
         self.mime_type = self._store.check_head(attachment.name, attachment.mime_type, head)
+
+
+def _folder(user_id: str, attachment_id: str) -> str:
+    """Return below which key everything of a file is."""
+    owner = hashlib.sha256(user_id.encode(errors="replace")).hexdigest()[:32]
+    return f"{owner}/{attachment_id}"
+
+
+def _new_key(user_id: str, attachment_id: str) -> str:
+    """Return where a new attempt to upload a file writes."""
+    return f"{_folder(user_id, attachment_id)}/{secrets.token_hex(8)}"
 
 
 def _load(data: str) -> Attachment:

@@ -6,9 +6,9 @@ Bytes go before their row, so whoever dies in between leaves the row for the nex
 
 import asyncio
 import logging
-from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any
 
+from app.db.attachments import AttachmentLedger
 from app.uploads.attachments import UploadStore
 
 BATCH = 100
@@ -16,25 +16,13 @@ BATCH = 100
 logger = logging.getLogger(__name__)
 
 
-class StaleRows(Protocol):
-    """The rows that are to go; ``app.db.attachments.AttachmentLedger`` finds them."""
-
-    async def stale(self, *, older_than: float, batch: int) -> Sequence[Any]:
-        """Mark unsent rows of that age as deleted, and return them with those that were."""
-        ...
-
-    async def forget_across(self, rows: Sequence[Any]) -> None:
-        """Delete rows whose bytes are gone."""
-        ...
-
-
 class UploadJanitor:
     """Tidies up every ``interval`` seconds what is older than ``keep`` seconds."""
 
     def __init__(
-        self, rows: StaleRows, uploads: UploadStore, *, keep: float, interval: float
+        self, ledger: AttachmentLedger, uploads: UploadStore, *, keep: float, interval: float
     ) -> None:
-        self._rows = rows
+        self._ledger = ledger
         self._uploads = uploads
         self._keep = keep
         self._interval = interval
@@ -58,9 +46,9 @@ class UploadJanitor:
     async def tidy(self) -> int:
         """Remove everything that is to go; return how many files that were."""
         removed = 0
-        while rows := await self._rows.stale(older_than=self._keep, batch=BATCH):
+        while rows := await self._ledger.stale(older_than=self._keep, batch=BATCH):
             gone = [row for row in rows if await self._remove(row)]
-            await self._rows.forget_across(gone)
+            await self._ledger.forget_across(gone)
             removed += len(gone)
             if len(gone) < len(rows) or len(rows) < BATCH:
                 break
@@ -71,8 +59,7 @@ class UploadJanitor:
 
     async def _remove(self, row: Any) -> bool:
         try:
-            if row.storage_key is not None:
-                await self._uploads.remove_bytes(row.storage_key)
+            await self._uploads.remove_bytes(row.user_id, row.id)
         except Exception:
             # The storage may be away for a while; the row stays for the next time.
             logger.exception("A file could not be removed", extra={"attachment_id": row.id})

@@ -23,11 +23,16 @@ MAX_REST = 64 * 1024
 
 
 class SlowUploadError(InvalidRequestError):
-    """Nothing arrived for too long."""
+    """Nothing arrived for too long, or all of it took too long."""
 
 
 class EmptyFileError(UnprocessableError):
     """A file without a byte."""
+
+
+def too_large(limit: int) -> PayloadTooLargeError:
+    """Return the error for a file of more bytes than that."""
+    return PayloadTooLargeError(f"The file is larger than {limit} bytes")
 
 
 def clean_name(name: str) -> str:
@@ -37,16 +42,26 @@ def clean_name(name: str) -> str:
     return kept[:MAX_NAME] or FALLBACK_NAME
 
 
-async def read_body(chunks: AsyncIterator[bytes], *, idle: float) -> AsyncGenerator[bytes, None]:
-    """Yield what arrives; raises ``SlowUploadError`` if nothing does for ``idle`` seconds."""
+async def read_body(
+    chunks: AsyncIterator[bytes], *, idle: float, timeout: float
+) -> AsyncGenerator[bytes, None]:
+    """Yield what arrives.
+
+    Raises ``SlowUploadError`` if nothing does for ``idle`` seconds, or if all of it takes longer
+    than ``timeout`` seconds.
+    """
     iterator = aiter(chunks)
+    clock = asyncio.get_running_loop().time
+    deadline = clock() + timeout
     while True:
         try:
-            async with asyncio.timeout(idle):
+            async with asyncio.timeout(min(idle, deadline - clock())):
                 chunk = await anext(iterator)
         except StopAsyncIteration:
             return
         except TimeoutError:
+            if clock() >= deadline:
+                raise SlowUploadError(f"The file took longer than {timeout:g} seconds") from None
             raise SlowUploadError(f"Nothing arrived for {idle:g} seconds") from None
         if chunk:
             yield chunk
@@ -227,7 +242,7 @@ class CheckedBytes:
         async for chunk in self._chunks:
             self.size += len(chunk)
             if self.size > self._limit:
-                raise PayloadTooLargeError(f"The file is larger than {self._limit} bytes")
+                raise too_large(self._limit)
             self._hash.update(chunk)
             if is_checked:
                 yield chunk

@@ -5,6 +5,7 @@ One library, ``obstore``, speaks to all of them. Keys are made here, never from 
 
 import asyncio
 import os
+import shutil
 import tempfile
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -44,7 +45,7 @@ class Storage:
                 self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
             except OSError as error:
                 raise StorageUrlError(f"{self._directory}: {error.strerror}") from error
-            self._store: Any = LocalStore(prefix=str(self._directory))
+            self._store: Any = LocalStore(prefix=str(self._directory), automatic_cleanup=True)
             return
         endpoint = os.environ.get("AWS_ENDPOINT_URL") or os.environ.get("AWS_ENDPOINT") or ""
         plain = {"allow_http": True} if endpoint.startswith("http://") else {}
@@ -97,6 +98,14 @@ class Storage:
             if self._directory is not None:
                 await asyncio.to_thread(_delete_unfinished, self._directory / key)
 
+    async def delete_folder(self, folder: str) -> None:
+        """Delete everything below a folder, finished or not; a missing one is fine."""
+        if self._directory is not None:
+            await asyncio.to_thread(_delete_directory, self._directory / folder)
+            return
+        async for found in _store_api.list(self._store, prefix=folder + "/"):
+            await self.delete(*[each["path"] for each in found])
+
     async def sweep(self, prefix: str, seconds: float) -> int:
         """Delete the files below a prefix that are older than that; return how many there were."""
         limit = datetime.now(UTC) - timedelta(seconds=seconds)
@@ -123,6 +132,18 @@ class Storage:
                 copy.write(chunk)
             copy.flush()
             yield Path(copy.name)
+
+
+def _delete_directory(path: Path) -> None:
+    # Somebody may be writing to it, or deleting it as well.
+    for _ in range(10):
+        shutil.rmtree(path, ignore_errors=True)
+        if not path.exists():
+            break
+    else:
+        shutil.rmtree(path)
+    with suppress(OSError):  # the owner has other files
+        path.parent.rmdir()
 
 
 def _delete_unfinished(path: Path) -> None:

@@ -12,9 +12,10 @@ from app.db.attachments import AttachmentLedger
 from app.db.database import Database
 from app.db.pool import ConnectionPool
 from app.db.store import PostgresStore
-from app.uploads.attachments import UploadLimits, UploadStore
+from app.uploads.attachments import UploadStore
 from app.uploads.file_urls import FileUrls
 from app.uploads.janitor import UploadJanitor
+from app.uploads.limits import UploadLimits
 from app.uploads.receiving import IncomingFile
 from app.uploads.storage import Storage
 
@@ -43,8 +44,9 @@ class Room:
     context: RequestContext
 
     def stored(self) -> list[str]:
-        """Return the names of all stored files."""
-        return sorted(each.name for each in self.files.rglob("*") if each.is_file())
+        """Return whose bytes are stored: an attachment's id, with ``.preview`` for its preview."""
+        found = [each for each in self.files.rglob("*") if each.is_file()]
+        return sorted(each.parent.name + each.suffix for each in found)
 
     def janitor(self, keep: float) -> UploadJanitor:
         return UploadJanitor(self.ledger, self.uploads, keep=keep, interval=3600)
@@ -71,6 +73,7 @@ def make_room(pool: ConnectionPool, tmp_path: Path, user_id: str) -> MakeRoom:
             "user_bytes": 10_000_000,
             "types": ("image/*", "text/*", "application/pdf"),
             "url_ttl": 600.0,
+            "timeout": 600.0,
             **limits,
         }
         storage = Storage(url or (tmp_path / "files").as_uri())

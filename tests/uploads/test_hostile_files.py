@@ -7,6 +7,7 @@ import struct
 import zipfile
 import zlib
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from tests.e2e.replica import Page, Replica, message
 
 LIMIT = 200_000
 IDLE_TIMEOUT = 1.0
+TIMEOUT = 4.0
 DOCX = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
 SVG = b'<svg xmlns="http://www.w3.org/2000/svg" onload="alert(1)"><script>alert(1)</script></svg>'
 HTML = b"<!doctype html><script>fetch('//evil.example')</script>"
@@ -76,6 +78,7 @@ async def server(
         directory,
         upload_max_bytes=LIMIT,
         upload_idle_timeout=IDLE_TIMEOUT,
+        upload_timeout=TIMEOUT,
         upload_url_ttl=2,
         file_url_ttl=2,
         session_requests_per_minute=0,
@@ -426,6 +429,25 @@ async def test_upload_that_stands_still_is_ended(server: Server, page: Page) -> 
     answer = await asyncio.wait_for(reader.read(2000), IDLE_TIMEOUT * 20)
     assert not answer or b" 408 " in answer.splitlines()[0] + b" " or b" 4" in answer[:12]
     writer.close()
+    await server.settles_at(before)
+
+
+async def test_upload_that_trickles_in_is_ended(server: Server, page: Page) -> None:
+    """A byte now and then is no silence."""
+    before = await server.traces()
+    attachment = await announce(page, "a.txt", "text/plain", 10_000)
+
+    async def trickle() -> AsyncIterator[bytes]:
+        while True:
+            yield b"x"
+            await asyncio.sleep(IDLE_TIMEOUT / 10)
+
+    # A connection that is closed while bytes arrive may take the answer with it.
+    with suppress(httpx.TransportError):
+        answer = await asyncio.wait_for(put(attachment, trickle()), TIMEOUT * 20)
+        refused(answer, 400)
+        assert "took longer" in answer.text
+    await page.ask("attachments.delete", attachment_id=attachment["id"])
     await server.settles_at(before)
 
 

@@ -1,6 +1,8 @@
 """From announcement to end: states, limits, links, and who removes what is left over."""
 
+import asyncio
 import io
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -25,8 +27,11 @@ from app.chatkit.items import (
     now,
 )
 from app.chatkit.requests import AttachmentCreateParams
+from app.db.all_threads import AllThreads, Cursor
+from app.db.database import Database
 from app.db.pool import ConnectionPool
 from app.errors import ForbiddenError, PayloadTooLargeError
+from app.uploads.attachments import _new_key
 from tests.uploads.conftest import PUBLIC_URL, MakeRoom, Room, chunks_of, incoming
 
 
@@ -89,6 +94,19 @@ async def test_links_are_fresh_in_old_messages_and_never_stored(
     (shown,) = item.attachments
     assert isinstance(shown, ImageAttachment)
     assert str(shown.preview_url).startswith("https://other.test/api/previews/")
+
+
+async def test_server_api_gives_links_as_well(room: Room, pool: ConnectionPool) -> None:
+    attachment = await room.uploads.receive(
+        incoming("sea.png", "image/png", picture()), 0, room.context
+    )
+    thread_id = await send(room, attachment)
+    threads = AllThreads(Database(pool), room.uploads.urls)
+    (item,), _ = await threads.list_items(thread_id, Cursor(), 10, public_url="https://other.test")
+    url = UserMessageItem.model_validate_json(item).attachments[0].preview_url
+    token = room.uploads.urls.read("previews", str(url).rpartition("/")[2])
+    assert str(url).startswith("https://other.test/api/previews/")
+    assert (token.user_id, token.attachment_id) == (room.context.user_id, attachment.id)
 
 
 async def test_announced_file_is_taken_once(room: Room) -> None:
@@ -168,11 +186,74 @@ async def test_session_narrows_what_may_be_uploaded(room: Room) -> None:
 async def test_files_of_a_user_are_limited_in_all(make_room: MakeRoom) -> None:
     room = make_room(user_bytes=1000, file_bytes=900)
     await room.uploads.receive(incoming("a.txt", "text/plain", b"x" * 900), 900, room.context)
-    for said in (200, 0):  # also where the request does not say how long it is
-        with pytest.raises(UnprocessableError, match="1000 bytes in all"):
+    # The length may be said or not.
+    for said, error in ((200, UnprocessableError), (0, PayloadTooLargeError)):
+        with pytest.raises(error, match="1000 bytes in all"):
             file = incoming("b.txt", "text/plain", b"x" * 200)
             await room.uploads.receive(file, said, room.context)
     assert len(room.stored()) == 1
+    for said in (50, 0):  # what is left can be used
+        await room.uploads.receive(incoming("c.txt", "text/plain", b"x" * 50), said, room.context)
+    with pytest.raises(UnprocessableError, match="1000 bytes in all"):
+        await room.uploads.receive(incoming("d.txt", "text/plain", b"x"), 0, room.context)
+
+
+async def test_announcements_at_once_cannot_exceed_the_quota_together(make_room: MakeRoom) -> None:
+    room = make_room(user_bytes=1000, file_bytes=900)
+    params = AttachmentCreateParams(name="a.txt", size=300, mime_type="text/plain")
+    outcomes = await asyncio.gather(
+        *(room.uploads.create_attachment(params, room.context) for _ in range(12)),
+        return_exceptions=True,
+    )
+    assert sum(not isinstance(each, BaseException) for each in outcomes) == 3
+    refusals = [each for each in outcomes if isinstance(each, BaseException)]
+    assert all(isinstance(each, UnprocessableError) for each in refusals)
+
+
+@pytest.mark.parametrize("late", ["finishes", "fails", "is refused"])
+async def test_upload_that_was_given_up_harms_its_successor_in_no_way(
+    make_room: MakeRoom, late: str
+) -> None:
+    room = make_room(timeout=-60.0)  # every upload counts as given up at once
+    params = AttachmentCreateParams(name="a.txt", size=5, mime_type="text/plain")
+    attachment = await room.uploads.create_attachment(params, room.context)
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    async def slowly() -> AsyncIterator[bytes]:
+        yield b"no"
+        begun.set()
+        await go_on.wait()
+        if late == "fails":
+            raise ConnectionResetError("gone")
+        yield b"ne" + b"ne" * (late == "is refused")
+        yield b"!"
+
+    first = asyncio.create_task(
+        room.uploads.receive_announced(attachment.id, slowly(), room.context)
+    )
+    await begun.wait()
+    await room.uploads.receive_announced(attachment.id, chunks_of(b"hello"), room.context)
+    go_on.set()
+    (outcome,) = await asyncio.gather(first, return_exceptions=True)
+    assert isinstance(outcome, Exception)
+    assert await room.states() == {attachment.id: "finished"}
+    file = await room.uploads.find_finished(room.context.user_id, attachment.id)
+    assert file is not None
+    assert b"".join([each async for each in room.uploads.storage.read(file.key)]) == b"hello"
+    assert room.stored() == [attachment.id]
+
+
+async def test_upload_that_is_taken_up_again_replaces_what_its_server_left(
+    make_room: MakeRoom,
+) -> None:
+    room = make_room(timeout=-60.0)
+    params = AttachmentCreateParams(name="a.txt", size=5, mime_type="text/plain")
+    attachment = await room.uploads.create_attachment(params, room.context)
+    key = _new_key(room.context.user_id, attachment.id)
+    await room.ledger.claim(room.context.user_id, attachment.id, key, abandoned=0)
+    await room.uploads.storage.write(key, chunks_of(b"hello"))  # and then it dies
+    await room.uploads.receive_announced(attachment.id, chunks_of(b"again"), room.context)
+    assert room.stored() == [attachment.id]
 
 
 async def test_other_users_files_are_unknown(room: Room) -> None:
@@ -245,7 +326,7 @@ async def test_janitor_tries_again_when_the_storage_was_away(
         raise ConnectionError("away")
 
     with monkeypatch.context() as patch:
-        patch.setattr(room.uploads.storage, "delete", away)
+        patch.setattr(room.uploads.storage, "delete_folder", away)
         await room.janitor(keep=0).tidy()
     assert list((await room.states()).values()) == ["deleted"]
     await room.janitor(keep=0).tidy()

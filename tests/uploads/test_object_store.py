@@ -6,6 +6,7 @@ import subprocess
 import sys
 import uuid
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -15,7 +16,6 @@ from obstore.store import S3Store
 from app.chatkit.errors import UnprocessableError
 from app.chatkit.items import Attachment, ImageAttachment
 from app.chatkit.requests import AttachmentCreateParams
-from app.uploads.attachments import UploadLimits
 from tests.e2e.replica import free_port
 from tests.uploads.conftest import MakeRoom, Room, incoming
 from tests.uploads.test_life_cycle import picture, send
@@ -58,11 +58,17 @@ def room(object_store: str, make_room: MakeRoom, monkeypatch: pytest.MonkeyPatch
 
 
 async def keys(room: Room) -> list[str]:
-    """Return the last parts of all keys in the room."""
+    """Return what is in the room: ids of files, with ``.preview`` and ``incoming/``."""
     found: list[str] = []
     store: S3Store = room.uploads.storage._store
     async for batch in store.list():
-        found += [each["path"].rpartition("/")[2] for each in batch]
+        for each in batch:
+            place, _, owner_and_rest = each["path"].partition("incoming/")
+            if owner_and_rest:
+                found.append("incoming/" + owner_and_rest.rpartition("/")[2])
+            else:
+                *_, attachment_id, attempt = place.split("/")
+                found.append(attachment_id + attempt[attempt.find(".") :] * ("." in attempt))
     return sorted(found)
 
 
@@ -176,10 +182,10 @@ async def test_janitor_removes_what_was_put_behind_the_check(
     await room.uploads.finish_uploads([attachment], room.context)
     await send(room, attachment)
     await put(attachment, b"late!")
-    assert await keys(room) == [attachment.id, attachment.id]
+    assert await keys(room) == [attachment.id, f"incoming/{attachment.id}"]
     await room.janitor(keep=3600).tidy()
-    assert await keys(room) == [attachment.id, attachment.id]  # its URL is still good
-    hasty = UploadLimits(file_bytes=10, files=1, user_bytes=10, types=("text/*",), url_ttl=-10.0)
+    assert await keys(room) == [attachment.id, f"incoming/{attachment.id}"]  # its URL is still good
+    hasty = replace(room.uploads.limits, url_ttl=-10.0)
     room.uploads.limits = hasty
     await room.janitor(keep=3600).tidy()
     assert await keys(room) == [attachment.id]
