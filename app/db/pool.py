@@ -25,6 +25,9 @@ NETWORK_MARGIN = 5.0
 """Seconds that the server's own timeouts are ahead of the client's."""
 MAX_AGE = 1800.0
 """Seconds after which a connection is replaced when it is put back."""
+IDLE_TIME = 60.0
+"""Seconds for which a connection beyond those that are kept waits for the next burst: to open one
+and prepare its statements costs as much as some fifty statements."""
 
 TO_GUARDED_ROLE = """
 SELECT set_config('role', app.rolname, false) FROM pg_roles AS app, pg_roles AS own
@@ -61,13 +64,13 @@ class Row(asyncpg.Record):
 
 
 class _Link:
-    """A connection, and since when it has been open."""
+    """A connection, and since when it has been open and idle."""
 
-    __slots__ = ("connection", "opened_at")
+    __slots__ = ("connection", "idle_since", "opened_at")
 
     def __init__(self, connection: Any) -> None:
         self.connection = connection
-        self.opened_at = time.monotonic()
+        self.opened_at = self.idle_since = time.monotonic()
 
     @property
     def is_worn(self) -> bool:
@@ -75,20 +78,28 @@ class _Link:
 
 
 class ConnectionPool:
-    """At most ``limit`` connections, of which ``kept`` stay open when nobody needs them.
+    """At most ``limit`` connections, of which ``kept`` stay open when nobody needs them for long.
 
     Times are in seconds. Belongs to one event loop.
     """
 
     def __init__(
-        self, connect: Callable[[], Awaitable[Any]], *, kept: int, limit: int, timeout: float
+        self,
+        connect: Callable[[], Awaitable[Any]],
+        *,
+        kept: int,
+        limit: int,
+        timeout: float,
+        idle_time: float = IDLE_TIME,
     ) -> None:
         self._connect = connect
         self._kept = kept
         self._limit = limit
         self._timeout = timeout
+        self._idle_time = idle_time
         self._open = 0
-        self._idle: list[_Link] = []
+        self._idle: list[_Link] = []  # the one that was used last is at the end, and used next
+        self._trimming: asyncio.TimerHandle | None = None
         self._waiting: deque[asyncio.Future[_Link | None]] = deque()
         self._is_closed = False
 
@@ -126,6 +137,8 @@ class ConnectionPool:
     async def close(self) -> None:
         """Close what is open and refuse what comes."""
         self._is_closed = True
+        if self._trimming is not None:
+            self._trimming.cancel()
         idle, self._idle = self._idle, []
         for link in idle:
             self._open -= 1
@@ -181,10 +194,22 @@ class ConnectionPool:
         if self._is_closed or link.is_worn:
             self._drop(link)
         elif not self._hand_on(link):
-            if len(self._idle) < self._kept:
-                self._idle.append(link)
-            else:
-                self._drop(link)
+            link.idle_since = time.monotonic()
+            self._idle.append(link)
+            if len(self._idle) > self._kept and self._trimming is None:
+                self._trim_later()
+
+    def _trim_later(self) -> None:
+        self._trimming = asyncio.get_running_loop().call_later(self._idle_time, self._trim)
+
+    def _trim(self) -> None:
+        """Close what has not been needed for a while, the longest idle first."""
+        self._trimming = None
+        before = time.monotonic() - self._idle_time
+        while len(self._idle) > self._kept and self._idle[0].idle_since <= before:
+            self._drop(self._idle.pop(0))
+        if len(self._idle) > self._kept:
+            self._trim_later()
 
     def _drop(self, link: _Link) -> None:
         """Close a connection at once; Postgres ends what it was doing when it notices."""

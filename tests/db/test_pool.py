@@ -63,7 +63,26 @@ async def test_statements_wait_for_each_other_when_all_connections_are_in_use(
     pool = make_pool(database_pool_size=1, database_max_overflow=1)
     found = await asyncio.gather(*(pool.fetch(NAPS, [0.01, number]) for number in range(10)))
     assert [rows[0].number for rows in found] == list(range(10))
-    assert pool.open_connections == 1  # the one beyond the pool's size is not kept
+    assert pool.open_connections == 2
+
+
+async def test_connections_of_a_burst_wait_for_the_next_one_and_no_longer(
+    make_pool: MakePool,
+) -> None:
+    """To open one for a statement and close it again costs more than ten statements."""
+    pool = make_pool(database_pool_size=1, database_max_overflow=9)
+    pool._idle_time = 0.3
+
+    async def burst() -> set[int]:
+        naps = (pool.fetch("SELECT pg_sleep(0.05), pg_backend_pid() AS pid", []) for _ in range(6))
+        return {rows[0].pid for rows in await asyncio.gather(*naps)}
+
+    first = await burst()
+    assert len(first) == 6
+    assert await burst() == first
+    while pool.open_connections > 1:
+        await asyncio.sleep(0.02)
+    assert await burst() - first
 
 
 async def test_statement_gives_up_when_no_connection_is_put_back(make_pool: MakePool) -> None:
