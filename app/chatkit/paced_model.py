@@ -1,15 +1,18 @@
-"""A model whose text comes in steps instead of tokens: the cheapest place to save work.
+"""A model whose events come in steps instead of tokens: the cheapest place to save work.
 
 The Agents SDK spends some ten times as much CPU on passing a delta on as a model spends on making
-it. So deltas of one part that come faster than anybody reads are joined before the SDK sees them:
-the first one after a pause goes on at once, what follows within ``interval`` goes on as one event.
-Nothing is reordered or lost, and every other event goes on at once, behind the text before it.
+it, and each event that comes by itself wakes half a dozen tasks up to the socket. So events that
+come faster than anybody reads are passed on together, and deltas of one part as one event. The
+first text after a pause and the end of a response go on at once, with all that is before them; what
+else there is goes on within ``interval``. Nothing is reordered or lost.
 """
 
 import asyncio
+import math
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, nullcontext
+from operator import itemgetter
 from typing import Any, cast
 
 from agents import (
@@ -27,17 +30,20 @@ from agents.retry import ModelRetryAdvice, ModelRetryAdviceRequest
 from openai.types.responses import ResponsePromptParam
 
 TEXT_INTERVAL = 0.025
-"""Seconds between two events of one text while it comes faster: forty a second look smooth."""
+"""Seconds between two steps of what comes faster: forty a second look smooth."""
 
-_JOINED = frozenset(
-    {
-        "response.output_text.delta",
-        "response.refusal.delta",
-        "response.reasoning_text.delta",
-        "response.reasoning_summary_text.delta",
-        "response.function_call_arguments.delta",
-    }
-)
+_PART = itemgetter("item_id", "output_index", "content_index")
+_PLACES: dict[str, Callable[[dict[str, Any]], Any]] = {
+    "response.output_text.delta": _PART,
+    "response.refusal.delta": _PART,
+    "response.reasoning_text.delta": _PART,
+    "response.reasoning_summary_text.delta": itemgetter("item_id", "output_index", "summary_index"),
+    "response.function_call_arguments.delta": itemgetter("item_id", "output_index"),
+}
+"""What deltas must have in common to be joined, by their type."""
+
+_LAST = frozenset({"response.completed", "response.incomplete", "response.failed", "error"})
+"""Events that nothing follows."""
 
 
 class PacedModel(Model):
@@ -131,6 +137,7 @@ class PacedModel(Model):
                 yield intake.take()
             await task
         finally:
+            intake.rest()
             if not task.done():
                 task.cancel()
                 await asyncio.wait({task})
@@ -139,27 +146,23 @@ class PacedModel(Model):
 class _Text:
     """Deltas of one text that were not passed on yet."""
 
-    __slots__ = ("last", "pieces")
+    __slots__ = ("last", "pieces", "place")
 
-    def __init__(self, event: Any) -> None:
+    def __init__(self, event: Any, place: Any) -> None:
         self.last = event
+        self.place = place
         self.pieces: list[str] = [event.delta]
 
-    def join(self, event: Any) -> bool:
+    def join(self, event: Any, place: Any, values: dict[str, Any]) -> bool:
         """Take a delta in, if it continues this text."""
-        # Their dictionaries, since a pydantic model is slow to say that it lacks an attribute.
-        new, last = event.__dict__, self.last.__dict__
         if (
-            new["type"] != last["type"]
-            or new.get("item_id") != last.get("item_id")
-            or new.get("output_index") != last.get("output_index")
-            or new.get("content_index") != last.get("content_index")
-            or new.get("summary_index") != last.get("summary_index")
-            or new.get("logprobs")
+            place != self.place
+            or values["type"] != self.last.__dict__["type"]
+            or values.get("logprobs")
         ):
             return False
         self.last = event
-        self.pieces.append(event.delta)
+        self.pieces.append(values["delta"])
         return True
 
     def to_event(self) -> Any:
@@ -170,16 +173,21 @@ class _Text:
 
 
 class _Intake:
-    """What a model has said and the SDK has not taken yet; one writer, one reader."""
+    """What a model has said and the SDK has not taken yet; one writer, one reader.
+
+    Entries wait for others to join them, until one of them is due: then all of them go on.
+    """
 
     def __init__(self, interval: float) -> None:
         self._loop = asyncio.get_running_loop()
         self._interval = interval
         self._entries: deque[Any] = deque()
-        self._due = 0.0
+        self._ready = 0  # how many entries go on now
+        self._text_due = 0.0
+        self._next_due = math.inf
+        self._timer: asyncio.TimerHandle | None = None
         self._is_over = False
         self._waiter: asyncio.Future[None] | None = None
-        self._rests = False
 
     async def fill(self, events: AsyncIterator[TResponseStreamEvent]) -> None:
         """Read the model's stream to its end; raises what the model raises."""
@@ -190,57 +198,69 @@ class _Intake:
                     self._put(event)
         finally:
             self._is_over = True
-            self._wake()
+            self._pass_on()
 
     def _put(self, event: Any) -> None:
         entries = self._entries
-        if event.type not in _JOINED:
+        # Its dictionary, since a pydantic model is slow to say that it lacks an attribute.
+        values = event.__dict__
+        get_place = _PLACES.get(event.type)
+        try:
+            place = None if get_place is None else get_place(values)
+        except KeyError:  # not all providers fill in everything
+            place = None
+        if place is None:
             entries.append(event)
-            self._wake()
-            return
-        if entries and type(entries[-1]) is _Text and entries[-1].join(event):
-            return
-        entries.append(_Text(event))
-        if len(entries) > 1 or not self._rests:
-            self._wake()
+            self._expect(self._loop.time() + self._interval if event.type not in _LAST else 0.0)
+        elif not (
+            entries and type(entries[-1]) is _Text and entries[-1].join(event, place, values)
+        ):
+            entries.append(_Text(event, place))
+            self._expect(self._text_due)
 
-    def _wake(self) -> None:
+    def _expect(self, due: float) -> None:
+        """See to it that everything goes on at that time."""
+        if due >= self._next_due:
+            return
+        if due <= self._loop.time():
+            self._pass_on()
+            return
+        self._next_due = due
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_at(due, self._pass_on)
+
+    def _pass_on(self) -> None:
+        self._ready = len(self._entries)
+        self.rest()
         waiter = self._waiter
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
 
+    def rest(self) -> None:
+        """Forget what is due, without passing anything on."""
+        self._next_due = math.inf
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
     async def has_more(self) -> bool:
         """Wait until something is to be passed on; return False where nothing will be."""
-        while True:
-            entries = self._entries
-            early = 0.0
-            if entries:
-                if len(entries) > 1 or type(entries[0]) is not _Text or self._is_over:
-                    return True
-                early = self._due - self._loop.time()
-                if early <= 0:
-                    return True
-            elif self._is_over:
+        while not self._ready:
+            if self._is_over:
                 return False
-            await self._wait(early)
-
-    async def _wait(self, seconds: float) -> None:
-        """Wait for something new: where text is held already, for that long at most."""
-        self._waiter = waiter = self._loop.create_future()
-        self._rests = seconds > 0
-        timer = self._loop.call_later(seconds, self._wake) if self._rests else None
-        try:
-            await waiter
-        finally:
-            self._waiter = None
-            self._rests = False
-            if timer is not None:
-                timer.cancel()
+            self._waiter = self._loop.create_future()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+        return True
 
     def take(self) -> Any:
         """Return the oldest event."""
         entry = self._entries.popleft()
+        self._ready -= 1
         if type(entry) is not _Text:
             return entry
-        self._due = self._loop.time() + self._interval
+        self._text_due = self._loop.time() + self._interval
         return entry.to_event()

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from agents import Model, ModelResponse
 from hypothesis import given
 from hypothesis import strategies as st
 from openai.types.responses import (
+    ResponseCreatedEvent,
     ResponseFunctionCallArgumentsDeltaEvent,
     ResponseRefusalDeltaEvent,
     ResponseTextDeltaEvent,
@@ -111,15 +113,58 @@ async def test_held_text_is_passed_on_when_its_time_has_come() -> None:
     await events.aclose()  # type: ignore[attr-defined]
 
 
-async def test_what_follows_text_does_not_wait_for_it() -> None:
-    events = stream(script_of(text("a"), 0.0, text("b"), 0.0, done("ab"), 30.0), AGES)
+def other(kind: str) -> Any:
+    return ResponseCreatedEvent.model_construct(type=kind)
+
+
+async def read_some(events: AsyncIterator[Any], count: int) -> list[str]:
+    """Return the types of the next events, which are to come long before the stream ends."""
     async with asyncio.timeout(10):
-        assert [(await anext(events)).type[-5:] for _ in range(3)] == ["delta", "delta", ".done"]
-    await events.aclose()  # type: ignore[attr-defined]
+        return [(await anext(events)).type for _ in range(count)]
 
 
 @pytest.mark.parametrize(
-    "other",
+    "last", ["response.completed", "response.incomplete", "response.failed", "error"]
+)
+async def test_end_of_a_response_goes_on_at_once_with_all_before_it(last: str) -> None:
+    script = script_of(text("a"), 0.0, text("b"), 0.0, done("ab"), 0.0, other(last), 30.0)
+    events = stream(script, AGES)
+    types = await read_some(events, 4)
+    assert types == [text("").type, text("").type, done("").type, last]
+    await events.aclose()  # type: ignore[attr-defined]
+
+
+async def test_what_opens_an_answer_goes_on_with_its_first_text_in_one_step() -> None:
+    opening = ["response.created", "response.output_item.added", "response.content_part.added"]
+    script = script_of(*(each for kind in opening for each in (other(kind), 0.0)), text("a"), 30.0)
+    events, turns = stream(script, AGES), 0
+    assert await read_some(events, 1) == opening[:1]
+
+    def count() -> None:
+        nonlocal turns
+        turns += 1
+
+    asyncio.get_running_loop().call_soon(count)
+    assert await read_some(events, 3) == [*opening[1:], text("").type]
+    assert turns == 0  # nobody was waited for
+    await events.aclose()  # type: ignore[attr-defined]
+
+
+async def test_other_events_wait_for_no_longer_than_the_interval() -> None:
+    kinds = ["response.created", "response.web_search_call.searching"]
+    events = stream(script_of(other(kinds[0]), 0.0, other(kinds[1]), 30.0), 0.02)
+    assert await read_some(events, 2) == kinds
+    await events.aclose()  # type: ignore[attr-defined]
+
+
+async def test_event_that_lacks_its_place_is_passed_on_as_it_is() -> None:
+    bare = SimpleNamespace(type="response.output_text.delta", delta="x")
+    events = await read(script_of(text("a"), text("b"), bare, bare))
+    assert events[-2:] == [bare, bare]
+
+
+@pytest.mark.parametrize(
+    "stranger",
     [
         text("x", item="other"),
         text("x", part=1),
@@ -141,10 +186,10 @@ async def test_what_follows_text_does_not_wait_for_it() -> None:
     ],
     ids=lambda event: event.type,
 )
-async def test_only_deltas_of_one_text_are_joined(other: Any) -> None:
-    events = await read(script_of(text("a"), text("b"), other, text("c")))
+async def test_only_deltas_of_one_text_are_joined(stranger: Any) -> None:
+    events = await read(script_of(text("a"), text("b"), stranger, text("c")))
     assert "".join(pieces(events)) == "abxc"
-    assert other in events
+    assert stranger in events
 
 
 async def test_log_probabilities_are_not_dropped() -> None:
