@@ -38,6 +38,11 @@ class RunLog:
         return self._dropped + len(self._frames)
 
     @property
+    def size(self) -> int:
+        """How many bytes the frames have that can still be read."""
+        return self._bytes
+
+    @property
     def closed(self) -> bool:
         """Whether no frame will follow."""
         return self._closed

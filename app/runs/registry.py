@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from typing import NamedTuple
 
 from app.chatkit.context import RequestContext
 from app.chatkit.errors import NotFoundError
@@ -11,7 +12,11 @@ from app.chatkit.server import ChatKitServer
 from app.chatkit.store import Store
 from app.runs.follow import follow_run
 from app.runs.ledger import Renewal, RunLedger
+from app.runs.log import RunLog
 from app.runs.run import Run, RunOptions
+
+MAX_ENDED_BYTES = 16 * 1024 * 1024
+"""What the logs of runs that have ended may come to, all together."""
 
 logger = logging.getLogger("chatkit.runs")
 
@@ -20,8 +25,8 @@ class Runs:
     """The runs that this replica carries out, by id and by thread.
 
     ``heartbeat`` is the time between renewals in seconds; ``takeover`` is how long a run's
-    heartbeat may be silent before any replica ends it; ``grace`` is how long a finished run's log
-    can still be read.
+    heartbeat may be silent before any replica ends it; ``grace`` is how long the log of a run that
+    has ended can still be read to its end.
     """
 
     def __init__(
@@ -38,9 +43,9 @@ class Runs:
         self._heartbeat = heartbeat
         self._takeover = takeover
         self._grace = grace
-        # Those that are carried out, and with them those whose log can still be read.
         self._running: dict[str, Run] = {}
-        self._runs: dict[str, Run] = {}
+        self._ended: dict[str, _EndedRun] = {}  # the oldest first
+        self._ended_bytes = 0
         self._tasks: list[asyncio.Task[None]] = []
         self._draining = False
 
@@ -72,13 +77,13 @@ class Runs:
     ) -> Run:
         """Start a run for a streaming request; ``await run.opened()`` tells how it began."""
         run = Run(server, request, context, self._ledger, self._options, self.stop_thread)
-        self._runs[run.id] = self._running[run.id] = run
-        run.task.add_done_callback(lambda _: self._forget_later(run))
+        self._running[run.id] = run
+        run.task.add_done_callback(lambda _: self._put_away(run))
         return run
 
     def find(self, user_id: str, run_id: str) -> Run | None:
-        """Return a run of this replica by id, if it is that user's."""
-        run = self._runs.get(run_id)
+        """Return a run that this replica carries out by id, if it is that user's."""
+        run = self._running.get(run_id)
         return run if run is not None and run.user_id == user_id else None
 
     def find_running(self, user_id: str, thread_id: str) -> Run | None:
@@ -135,14 +140,20 @@ class Runs:
         """Return the id and the further frames of the run that holds a thread, or None.
 
         A run of this replica goes on behind ``last_event_id`` (``<run_id>:<n>``), without a gap or
-        a repeat; one of another replica is followed by its snapshots. Raises ``NotFoundError`` for
-        a thread that is not the user's.
+        a repeat, also if it has ended since; one of another replica is followed by its snapshots.
+        Raises ``NotFoundError`` for a thread that is not the user's.
         """
+        run_id, _, number = (last_event_id or "").rpartition(":")
+        after = int(number) if number.isdecimal() and number.isascii() else 0
+        ended = self._ended.get(run_id)
+        if ended is not None and (ended.user_id, ended.thread_id) == (context.user_id, thread_id):
+            if after < ended.log.last:
+                await store.load_thread(thread_id, context)  # it may have been deleted since
+                return run_id, ended.log.read(after)
+            after = 0
         run = self.find_running(context.user_id, thread_id)
         if run is not None:
-            run_id, _, number = (last_event_id or "").rpartition(":")
-            after = int(number) if run_id == run.id and number.isdecimal() else 0
-            return run.id, run.log.read(min(after, run.log.last))
+            return run.id, run.log.read(min(after, run.log.last) if run_id == run.id else 0)
         row = await self._ledger.find_running(context.user_id, thread_id)
         if row is None:
             await store.load_thread(thread_id, context)
@@ -176,7 +187,8 @@ class Runs:
                 run.stop("stopped")
 
     async def recover(self) -> None:
-        """End the runs of replicas that went silent."""
+        """End the runs of replicas that went silent, and forget those that ended a while ago."""
+        self._forget_ended(asyncio.get_running_loop().time() - self._grace)
         ended = await self._ledger.recover(silent_for=self._takeover)
         for run_id in ended:
             logger.warning("Ended a run whose replica went silent", extra={"run_id": run_id})
@@ -210,6 +222,30 @@ class Runs:
                 logger.exception("A keeping step of the runs failed")
             await asyncio.sleep(interval)
 
-    def _forget_later(self, run: Run) -> None:
+    def _put_away(self, run: Run) -> None:
+        """Keep of a run that has ended what somebody may come back for, and nothing else of it."""
         del self._running[run.id]
-        asyncio.get_running_loop().call_later(self._grace, self._runs.pop, run.id, None)
+        if run.thread_id is None or self._grace == 0:
+            return
+        now = asyncio.get_running_loop().time()
+        self._ended[run.id] = _EndedRun(run.user_id, run.thread_id, run.log, now)
+        self._ended_bytes += run.log.size
+        self._forget_ended(now - self._grace)
+
+    def _forget_ended(self, before: float) -> None:
+        """Forget runs that ended before that, and the oldest while all together are too large."""
+        while self._ended:
+            run_id, oldest = next(iter(self._ended.items()))
+            if oldest.ended_at > before and self._ended_bytes <= MAX_ENDED_BYTES:
+                return
+            self._ended_bytes -= oldest.log.size
+            del self._ended[run_id]
+
+
+class _EndedRun(NamedTuple):
+    """What is kept of a run that has ended: whose it was, and what it said."""
+
+    user_id: str
+    thread_id: str
+    log: RunLog
+    ended_at: float

@@ -4,6 +4,9 @@ import asyncio
 import json
 from typing import Any
 
+import pytest
+
+from app.runs import registry
 from tests.e2e.replica import EventStream, Page
 from tests.runs.assistants import WORDS
 from tests.runs.conftest import StartLocal
@@ -59,6 +62,54 @@ async def test_answer_is_204_when_nothing_is_being_written(start_local: StartLoc
         assert (response.status_code, response.content) == (204, b"")
         unknown = await page.client.get("/api/threads/thr_x/stream", headers=page.headers)
         assert unknown.status_code == 404
+
+
+async def test_rest_of_an_answer_is_there_when_it_has_ended_meanwhile(
+    start_local: StartLocal,
+) -> None:
+    replica = await start_local()
+    async with Page(replica.url) as page, Page(replica.url) as stranger:
+        first = await hold_answer(replica, page)
+        run_id = replica.runs.running[0].id
+        release(replica)
+        await first.ended()
+        await replica.idle()
+        for last in (0, 4, len(first.events) - 1):
+            assert await attach(page, first.thread_id, f"{run_id}:{last}") == first.events[last:]
+
+        async def status(reader: Page, thread_id: str, last: str) -> int:
+            headers = reader.headers | {"Last-Event-ID": last}
+            url = f"/api/threads/{thread_id}/stream"
+            return (await reader.client.get(url, headers=headers)).status_code
+
+        other_thread = (await page.create("Count"))[0]["thread"]["id"]
+        assert await status(page, first.thread_id, f"{run_id}:{len(first.events)}") == 204
+        assert await status(page, first.thread_id, f"{run_id}:x") == 200
+        assert await status(page, other_thread, f"{run_id}:4") == 204
+        assert await status(stranger, first.thread_id, f"{run_id}:4") == 404
+        await page.ask("threads.delete", thread_id=first.thread_id)
+        assert await status(page, first.thread_id, f"{run_id}:4") == 404
+
+
+async def test_ended_runs_are_forgotten_after_a_while_and_before_they_are_too_large(
+    start_local: StartLocal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replica = await start_local(run_log_grace=0.2, run_takeover=0.4)
+    async with Page(replica.url) as page:
+        await page.create("Count")
+        await replica.idle()
+        (ended,) = replica.runs._ended.values()
+        assert replica.runs._ended_bytes == ended.log.size > 0
+        while replica.runs._ended:
+            await asyncio.sleep(0.02)
+        assert replica.runs._ended_bytes == 0
+        monkeypatch.setattr(replica.runs, "_grace", 3600)
+        monkeypatch.setattr(registry, "MAX_ENDED_BYTES", 2 * ended.log.size)
+        for _ in range(5):
+            await page.create("Count")
+        await replica.idle()
+    assert 0 < len(replica.runs._ended) <= 2
+    assert replica.runs._ended_bytes == sum(each.log.size for each in replica.runs._ended.values())
 
 
 async def test_run_goes_on_when_an_attached_reader_leaves(start_local: StartLocal) -> None:
