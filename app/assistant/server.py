@@ -13,7 +13,7 @@ from app.assistant.converter import AssistantConverter
 from app.assistant.files import ThreadFiles, is_refused_input
 from app.assistant.images import AssistantStreamConverter
 from app.assistant.models import SELECTABLE_MODELS, AssistantModels
-from app.assistant.titles import TitleWriter
+from app.assistant.titles import TitleWriter, first_words
 from app.chatkit.agents import AgentContext, stream_agent_response
 from app.chatkit.context import RequestContext
 from app.chatkit.errors import CustomStreamError
@@ -79,6 +79,10 @@ class AssistantServer(ChatKitServer[RequestContext]):
                         raise
                     # One file that a provider cannot read would make the thread unanswerable.
                     logger.warning("The model refused the files of a thread; they are left out")
+
+    def get_first_title(self, message: UserMessageItem, context: RequestContext) -> str | None:
+        """Return the message's first words: the list of threads has a name for it at once."""
+        return first_words(message) if context.features.automatic_titles else None
 
     def stream_answer(
         self,

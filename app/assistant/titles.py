@@ -1,7 +1,8 @@
 """Titles of threads: the first words of the first message, or better ones by a model.
 
-The model is asked while the answer is being streamed. Whatever goes wrong with it, the thread gets
-its first words as a title; the answer never waits long for it and never fails with it.
+A thread begins with its first words as a title. The model is asked while the answer is streamed;
+whatever goes wrong with it, the first words stay, and the answer neither waits long for it nor
+fails with it.
 """
 
 import asyncio
@@ -13,7 +14,7 @@ from agents import ItemHelpers, ModelTracing
 from openai.types.responses import ResponseOutputMessage
 
 from app.assistant.models import AssistantModels
-from app.chatkit.items import ThreadMetadata, UserMessageItem
+from app.chatkit.items import Thread, ThreadMetadata, UserMessageItem
 
 logger = logging.getLogger(__name__)
 
@@ -39,31 +40,32 @@ class TitleWriter:
     async def title_thread(
         self, thread: ThreadMetadata, message: UserMessageItem | None
     ) -> AsyncGenerator[None]:
-        """Set ``thread.title`` during the block or at its end, where it has none yet.
+        """Set ``thread.title`` during the block or at its end, where nobody else has set it.
 
         A block that fails or is stopped leaves the first words as the title, and no task behind.
         """
-        text = message_text(message) if message and thread.title is None else ""
-        if not text:
+        words = first_words(message) if message else None
+        is_untitled = thread.title is None or (isinstance(thread, Thread) and thread.title == words)
+        if message is None or words is None or not is_untitled:
             yield
             return
+        thread.title = words
         if self._models.is_offline:
-            thread.title = clean_title(text)
             yield
             return
-        task = asyncio.create_task(self._set_title(thread, text))
+        task = asyncio.create_task(self._improve_title(thread, message_text(message), words))
         try:
             yield
             await asyncio.wait({task}, timeout=TITLE_GRACE)
         finally:
             task.cancel()
-            thread.title = thread.title or clean_title(text)
             await asyncio.wait({task})
 
-    async def _set_title(self, thread: ThreadMetadata, text: str) -> None:
-        title = await self._ask_model(text) or clean_title(text)
+    async def _improve_title(self, thread: ThreadMetadata, text: str, words: str) -> None:
+        title = await self._ask_model(text)
         # A title that was set meanwhile (by a tool, say) is meant.
-        thread.title = thread.title or title
+        if title and thread.title == words:
+            thread.title = title
 
     async def _ask_model(self, text: str) -> str:
         try:
@@ -86,6 +88,11 @@ class TitleWriter:
             return ""
         messages = [each for each in response.output if isinstance(each, ResponseOutputMessage)]
         return clean_title("".join(ItemHelpers.extract_text(each) or "" for each in messages))
+
+
+def first_words(message: UserMessageItem) -> str | None:
+    """Return the title that a message gives, or None if it says nothing."""
+    return clean_title(message_text(message)) or None
 
 
 def message_text(message: UserMessageItem) -> str:

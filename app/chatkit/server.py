@@ -182,6 +182,13 @@ class ChatKitServer(ABC, Generic[TContext]):
         to ``thread`` (title, status, metadata) are saved and announced as they are noticed.
         """
 
+    def get_first_title(self, message: UserMessageItem, context: TContext) -> str | None:
+        """Return the title that a thread begins with, stored along with its first message.
+
+        By default it has none until ``respond`` sets one.
+        """
+        return None
+
     def action(
         self,
         thread: ThreadMetadata,

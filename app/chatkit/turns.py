@@ -69,6 +69,10 @@ class TurnHandlers(Protocol[TContext]):
         """Yield the events of an answer."""
         ...
 
+    def get_first_title(self, message: UserMessageItem, context: TContext) -> str | None:
+        """Return the title that a thread begins with."""
+        ...
+
     def action(
         self,
         thread: ThreadMetadata,
@@ -141,6 +145,8 @@ class TurnOpener(Generic[TContext]):
             quoted_text=message.quoted_text,
             inference_options=message.inference_options,
         )
+        if new_thread:
+            thread.title = self._server.get_first_title(item, self._context)
         await self._store.add_user_message(
             thread, item, attachments, self._context, new_thread=new_thread
         )

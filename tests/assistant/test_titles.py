@@ -15,6 +15,8 @@ from app.assistant.titles import MAX_TITLE_LENGTH, TitleWriter, clean_title, mes
 from app.chatkit.items import (
     FileAttachment,
     InferenceOptions,
+    Page,
+    Thread,
     ThreadMetadata,
     UserMessageItem,
     UserMessageTagContent,
@@ -148,7 +150,7 @@ async def test_answer_waits_only_briefly_for_a_slow_title(monkeypatch: pytest.Mo
     monkeypatch.setattr(titles, "TITLE_GRACE", 0.02)
     thread, before, tasks = new_thread(), time.monotonic(), asyncio.all_tasks()
     async with writer(stuck).title_thread(thread, message(FIRST_WORDS)):
-        assert thread.title is None
+        assert thread.title == FIRST_WORDS
     assert time.monotonic() - before < 5
     assert thread.title == FIRST_WORDS
     assert asyncio.all_tasks() == tasks
@@ -162,6 +164,28 @@ async def test_first_words_are_the_title_when_the_answer_ends_early(error: type)
             raise error
     assert thread.title == FIRST_WORDS
     assert asyncio.all_tasks() == tasks
+
+
+@pytest.mark.parametrize(
+    ("title", "becomes"), [(FIRST_WORDS, "From the model"), ("From a tool", "From a tool")]
+)
+async def test_model_replaces_the_title_that_a_new_thread_begins_with_and_no_other(
+    title: str, becomes: str
+) -> None:
+    async def reply(_: str) -> str:
+        return "From the model"
+
+    thread = Thread(**dict(new_thread(title)), items=Page())
+    async with writer(reply).title_thread(thread, message(FIRST_WORDS)):
+        pass
+    assert thread.title == becomes
+
+
+async def test_model_is_asked_once_even_where_its_title_came_to_the_first_words() -> None:
+    thread = new_thread(FIRST_WORDS)  # no new one any more
+    async with writer(stuck).title_thread(thread, message(FIRST_WORDS)):
+        pass
+    assert thread.title == FIRST_WORDS
 
 
 async def test_title_stays_when_there_is_one() -> None:

@@ -211,7 +211,7 @@ async def test_title_is_the_first_words_when_the_provider_refuses(
     fake.title = 401
     fake.replies.append(Reply(text="ok"))
     events = await conversation.say("My name is Ada")
-    titles = [each["thread"]["title"] for each in events if each["type"] == "thread.updated"]
+    titles = [each["thread"]["title"] for each in events if "thread" in each]
     assert titles == ["My name is Ada"]
     assert answer_text(events) == "ok"
 

@@ -1,6 +1,7 @@
 """What a closed connection means, over real sockets, at every point of a stream."""
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -35,7 +36,7 @@ async def read_and_leave(
             if line.startswith("data: "):
                 seen += 1
                 if seen == 1:
-                    thread_id = line.split('"thread":{"id":"')[1].split('"')[0]
+                    thread_id = json.loads(line.removeprefix("data: "))["thread"]["id"]
                 if seen >= frames:
                     break
     return thread_id
