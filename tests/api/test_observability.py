@@ -1,0 +1,56 @@
+"""Log lines, as a program reads them."""
+
+import json
+import logging
+import sys
+from datetime import datetime
+
+import pytest
+import structlog
+
+from app.observability import configure_logging
+from tests.databases import settings_for
+
+
+@pytest.fixture(autouse=True)
+def _kept_logging(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put everything back that the configuration of logging changes."""
+    root = logging.getLogger()
+    monkeypatch.setattr(root, "handlers", root.handlers)
+    monkeypatch.setattr(root, "level", root.level)
+    for name in ("logThreads", "logProcesses", "logMultiprocessing"):
+        monkeypatch.setattr(logging, name, getattr(logging, name))
+
+
+def test_line_is_json_with_what_its_caller_gave(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging(settings_for(None, log_format="json"))
+    with structlog.contextvars.bound_contextvars(request_id="req_1"):
+        logging.getLogger("app.x").info("Hello %s\n", "you", extra={"status": 200, "what": {1}})
+    line = json.loads(capsys.readouterr().err)
+    assert datetime.fromisoformat(line.pop("timestamp")).tzinfo is not None
+    assert line == {
+        "event": "Hello you\n",
+        "request_id": "req_1",
+        "level": "info",
+        "logger": "app.x",
+        "status": 200,
+        "what": "{1}",
+    }
+
+
+@pytest.mark.parametrize("in_words", [True, False])
+def test_error_is_told_with_its_words_only_where_that_is_wanted(
+    capsys: pytest.CaptureFixture[str], in_words: bool
+) -> None:
+    configure_logging(settings_for(None, log_format="json", log_error_messages=in_words))
+    words = "priv" + "ate"  # not in the source line that a traceback shows
+    try:
+        raise ValueError(words)
+    except ValueError:
+        logging.getLogger("app.x").exception("It failed")
+    logging.getLogger("asyncio").error("Task exception was never retrieved\nprivate")
+    failed, lost = map(json.loads, capsys.readouterr().err.splitlines())
+    assert "ValueError" in failed["exception"]
+    assert ("private" in failed["exception"]) is in_words
+    assert ("private" in lost["event"]) is in_words
+    assert sys.exc_info() == (None, None, None)
