@@ -47,7 +47,12 @@ def get_services(request: Request) -> Services:
     return request.state.services
 
 
-ServicesDep = Annotated[Services, Depends(get_services)]
+async def _provide_services(request: Request) -> Services:
+    # FastAPI calls what is not async in a thread, which costs more than the rest of a request.
+    return get_services(request)
+
+
+ServicesDep = Annotated[Services, Depends(_provide_services)]
 
 
 async def get_session(request: Request, services: ServicesDep) -> ChatSession:
@@ -76,7 +81,7 @@ def get_bearer(request: Request) -> str:
 SessionDep = Annotated[ChatSession, Depends(get_session)]
 
 
-def get_context(request: Request, session: SessionDep) -> RequestContext:
+def get_context(request: Request, session: ChatSession) -> RequestContext:
     """Return the engine's context for the request: whose it is, and in which language."""
     return RequestContext(
         user_id=session.user_id,
@@ -98,7 +103,11 @@ def get_public_url(request: Request) -> str:
     return f"{scheme}://{request.headers.get('host') or request.url.netloc}"
 
 
-ContextDep = Annotated[RequestContext, Depends(get_context)]
+async def _provide_context(request: Request, session: SessionDep) -> RequestContext:
+    return get_context(request, session)
+
+
+ContextDep = Annotated[RequestContext, Depends(_provide_context)]
 
 
 def get_locale(request: Request) -> str:
@@ -130,7 +139,7 @@ async def read_bounded(chunks: AsyncIterator[bytes], limit: int) -> bytes:
 BodyDep = Annotated[bytes, Depends(get_body)]
 
 
-def check_origin(request: Request, services: ServicesDep) -> None:
+async def check_origin(request: Request, services: ServicesDep) -> None:
     """Refuse a cross-site browser request to a route that goes by a cookie; raises 403."""
     origin = request.headers.get("origin")
     if origin in services.settings.cors_origins:

@@ -73,7 +73,7 @@ def _in_their_words(answer: JSONResponse) -> JSONResponse:
 _KEPT_HEADERS = ("Retry-After", "WWW-Authenticate")
 
 
-def get_server_key(request: Request, services: ServicesDep) -> str:
+async def get_server_key(request: Request, services: ServicesDep) -> str:
     """Return the name of the server key that the request carries; raises 401."""
     name = services.server_keys.find(get_bearer(request))
     if name is None:
@@ -85,7 +85,7 @@ def get_server_key(request: Request, services: ServicesDep) -> str:
 ServerKeyDep = Annotated[str, Depends(get_server_key)]
 
 
-def get_threads(services: ServicesDep) -> AllThreads:
+async def get_threads(services: ServicesDep) -> AllThreads:
     """Return what reads across owners."""
     return AllThreads(services.database, services.uploads.urls)
 
@@ -93,7 +93,7 @@ def get_threads(services: ServicesDep) -> AllThreads:
 ThreadsDep = Annotated[AllThreads, Depends(get_threads)]
 
 
-def get_cursor(
+async def get_cursor(
     order: Order = "desc",
     after: Annotated[str | None, Query(description="The id that the page comes after.")] = None,
     before: Annotated[str | None, Query(description="The id that the page comes before.")] = None,

@@ -21,6 +21,9 @@ router = APIRouter(prefix="/api/uploads", tags=["files"])
 OVERHEAD = 64 * 1024
 """What a multipart body may have besides the file, in bytes."""
 
+REST_SECONDS = 20.0
+"""For how long the rest of a refused file is read."""
+
 _BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
@@ -108,23 +111,27 @@ async def _answer(
     except ClientDisconnect:
         return Response(status_code=400)  # nobody is there to read it
     except (AppError, NotFoundError, RequestRefusedError) as error:
-        return await _refuse(error, body, services)
+        return await _refuse(error, body, request, services)
     return Response(dump_wire(attachment), media_type="application/json")
 
 
-async def _refuse(error: Exception, body: _Body, services: Services) -> Response:
+async def _refuse(error: Exception, body: _Body, request: Request, services: Services) -> Response:
     """Return what is wrong, once the client has had the time to listen.
 
-    A browser that is still sending when the connection closes never sees the answer. So as much is
-    read on as a file may have, and of a body that does not end then the connection is closed.
+    A browser that is still sending when the connection closes never sees the answer. So the rest is
+    read for a while, as far as its length is known or a file may have it, and of a body that does
+    not end then the connection is closed.
     """
     response = describe_error(error)
-    read = 0
+    declared = request.headers.get("content-length", "")
+    length = int(declared) if declared.isdecimal() else 0
+    read, limit = 0, max(length, services.settings.upload_max_bytes)
     if not isinstance(error, SlowUploadError):
+        idle = services.settings.upload_idle_timeout
         with suppress(ClientDisconnect, SlowUploadError):
-            async for chunk in _read(body, services):
+            async for chunk in read_body(body.stream(), idle=idle, timeout=REST_SECONDS):
                 read += len(chunk)
-                if read > services.settings.upload_max_bytes:
+                if read > limit:
                     break
     if not body.is_over:
         response.headers["Connection"] = "close"
@@ -136,14 +143,11 @@ async def _open(request: Request, body: _Body, services: Services) -> IncomingFi
     limit = services.settings.upload_max_bytes
     if _declared_length(request) > limit + OVERHEAD:
         raise too_large(limit)
-    return await open_file(request.headers, _read(body, services))
-
-
-def _read(body: _Body, services: Services) -> AsyncGenerator[bytes, None]:
     settings = services.settings
-    return read_body(
+    chunks = read_body(
         body.stream(), idle=settings.upload_idle_timeout, timeout=settings.upload_timeout
     )
+    return await open_file(request.headers, chunks)
 
 
 def _declared_length(request: Request) -> int:

@@ -13,7 +13,7 @@ from typing import Literal
 from app.chatkit.errors import NotFoundError
 from app.db.database import Database
 from app.db.pool import Row
-from app.uploads.file_urls import FileUrls
+from app.db.store import FileLinks
 
 Order = Literal["asc", "desc"]
 
@@ -69,7 +69,7 @@ class Cursor:
 class AllThreads:
     """Reads threads and their items, whoever they belong to."""
 
-    def __init__(self, database: Database, links: FileUrls) -> None:
+    def __init__(self, database: Database, links: FileLinks) -> None:
         self._database = database
         self._links = links
 
