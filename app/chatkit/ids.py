@@ -1,6 +1,6 @@
 """Identifiers: an official prefix and a full UUIDv7, so that ids sort by creation time."""
 
-import secrets
+import os
 import threading
 import time
 from typing import Literal
@@ -43,7 +43,7 @@ def uuid7_hex() -> str:
         stamp = max(stamp, _last_stamp + 1)
         _last_stamp = stamp
     high = (stamp >> 12 & 0xFFFF_FFFF_FFFF) << 16 | 0x7000 | stamp & 0xFFF
-    low = 0x8000_0000_0000_0000 | secrets.randbits(62)
+    low = 0x8000_0000_0000_0000 | int.from_bytes(os.urandom(8)) >> 2
     return f"{high:016x}{low:016x}"
 
 

@@ -20,15 +20,18 @@ UserAgentTokens = tuple[
 ]
 
 
-def set_user_agent() -> UserAgentTokens:
-    """Set the User-Agent of the Agents SDK's model requests made from here on."""
+def set_user_agent() -> UserAgentTokens | None:
+    """Set the User-Agent of the Agents SDK's model requests made from here on; None if it is."""
+    if RESPONSES_HEADERS.get() is _HEADERS and CHAT_COMPLETIONS_HEADERS.get() is _HEADERS:
+        return None
     return CHAT_COMPLETIONS_HEADERS.set(_HEADERS), RESPONSES_HEADERS.set(_HEADERS)
 
 
-def reset_user_agent(tokens: UserAgentTokens) -> None:
+def reset_user_agent(tokens: UserAgentTokens | None) -> None:
     """Put back what ``set_user_agent`` replaced; in the task that set it, as Python demands."""
-    CHAT_COMPLETIONS_HEADERS.reset(tokens[0])
-    RESPONSES_HEADERS.reset(tokens[1])
+    if tokens is not None:
+        CHAT_COMPLETIONS_HEADERS.reset(tokens[0])
+        RESPONSES_HEADERS.reset(tokens[1])
 
 
 @contextmanager

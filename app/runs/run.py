@@ -18,6 +18,7 @@ from app.chatkit.requests import StreamingReq, ThreadsCreateReq
 from app.chatkit.server import ChatKitServer
 from app.chatkit.shielding import finish
 from app.chatkit.sse import encode_event
+from app.chatkit.user_agent import set_user_agent
 from app.runs.ledger import RunLedger, RunState
 from app.runs.log import RunLog
 
@@ -125,6 +126,7 @@ class Run:
     async def _carry_out(self) -> None:
         state: RunState = "failed"
         has_announced = False
+        set_user_agent()  # for all of this task, so that no step has to
         try:
             async with aclosing(self._frames()) as frames:
                 async for frame in frames:
