@@ -45,7 +45,7 @@ async def _forget(settings: Settings, user_id: str) -> str:
         ledger, uploads = AttachmentLedger(database), create_uploads(settings, database)
         rows = await ledger.of_user(user_id)
         for row in rows:
-            await uploads.remove_bytes(row.user_id, row.id)
+            await uploads.attempts.remove_bytes(row.user_id, row.id)
         await ledger.forget(user_id, [row.id for row in rows])
     finally:
         await pool.close()

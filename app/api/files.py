@@ -15,7 +15,8 @@ from pydantic import AnyUrl, BaseModel
 from app.api.deps import ContextDep, Services, ServicesDep
 from app.api.openapi import refusals
 from app.chatkit.errors import NotFoundError
-from app.uploads.attachments import PREVIEW_SUFFIX, StoredFile
+from app.uploads.attachments import StoredFile
+from app.uploads.attempts import PREVIEW_SUFFIX
 from app.uploads.file_urls import Purpose
 from app.uploads.previews import is_image
 

@@ -6,9 +6,7 @@ sent; what is finished was counted, hashed, looked at, and is of the type that i
 """
 
 import asyncio
-import hashlib
 import logging
-import secrets
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -33,6 +31,13 @@ from app.chatkit.store import AttachmentContent, AttachmentStore
 from app.chatkit.wire import clean_text, dump_wire
 from app.db.attachments import AttachmentLedger
 from app.errors import ForbiddenError, PayloadTooLargeError
+from app.uploads.attempts import (
+    INCOMING_PREFIX,
+    PREVIEW_SUFFIX,
+    UploadAttempts,
+    incoming_key,
+    new_key,
+)
 from app.uploads.content import bytes_to_read, create_content
 from app.uploads.file_urls import SCHEME, FileUrls
 from app.uploads.limits import UploadLimits
@@ -41,10 +46,6 @@ from app.uploads.receiving import CheckedBytes, IncomingFile, clean_name, too_la
 from app.uploads.sniffing import check_declared, clean_type, sniff
 from app.uploads.storage import Storage
 
-PREVIEW_SUFFIX = ".preview"
-INCOMING_PREFIX = "incoming/"
-"""Where clients put bytes themselves: their URL stays good for a while, so never the place of a
-file that was checked."""
 logger = logging.getLogger(__name__)
 
 
@@ -60,11 +61,7 @@ class StoredFile:
 
 
 class UploadStore(AttachmentStore[RequestContext]):
-    """The bytes of attachments in a ``Storage``, their states in an ``AttachmentLedger``.
-
-    Every attempt to upload a file writes to a key of its own below the file's folder, and only the
-    attempt whose key is in the row can finish: one that was given up for dead harms nobody.
-    """
+    """The bytes of attachments in a ``Storage``, their states in an ``AttachmentLedger``."""
 
     def __init__(
         self, ledger: AttachmentLedger, storage: Storage, urls: FileUrls, limits: UploadLimits
@@ -73,6 +70,7 @@ class UploadStore(AttachmentStore[RequestContext]):
         self.storage = storage
         self.urls = urls
         self.limits = limits
+        self.attempts = UploadAttempts(ledger, storage, abandoned=limits.abandoned)
 
     # --- announcing ------------------------------------------------------------------------------
 
@@ -98,7 +96,7 @@ class UploadStore(AttachmentStore[RequestContext]):
         )
         await self._add(attachment, context, input.size)
         if self.storage.presigns:
-            place = INCOMING_PREFIX + _folder(context.user_id, attachment.id)
+            place = incoming_key(context.user_id, attachment.id)
             url = await self.storage.presign_put(place, self.limits.url_ttl)
         else:
             url = self.urls.make("uploads", context.public_url, context.user_id, attachment.id)
@@ -149,14 +147,14 @@ class UploadStore(AttachmentStore[RequestContext]):
             self.generate_attachment_id(declared, context), clean_text(file.name), declared
         )
         limit = self._file_limit(context)
-        key = _new_key(context.user_id, attachment.id)
+        key = new_key(context.user_id, attachment.id)
         # What does not say how long it is may be as long as is allowed.
         wanted, least = (min(size, limit), None) if size else (limit, 1)
         room = await self._add(attachment, context, wanted, least=least, key=key)
         try:
             return await self._store(attachment, key, file.chunks, context, limit=room)
         except BaseException as error:
-            await asyncio.shield(self._discard(context.user_id, attachment.id, key))
+            await asyncio.shield(self.attempts.discard(context.user_id, attachment.id, key))
             if isinstance(error, PayloadTooLargeError) and room < wanted:
                 raise PayloadTooLargeError(self._full) from None
             raise
@@ -168,8 +166,8 @@ class UploadStore(AttachmentStore[RequestContext]):
 
         Raises ``NotFoundError``, or ``ThreadConflictError`` where they were or are being sent.
         """
-        key = _new_key(context.user_id, attachment_id)
-        row = await self._claim(attachment_id, key, context)
+        key = new_key(context.user_id, attachment_id)
+        row = await self.attempts.begin(context.user_id, attachment_id, key)
         if row is None:
             known = await self.ledger.find(context.user_id, attachment_id)
             if known is None or known.upload_state == "deleted":
@@ -182,23 +180,14 @@ class UploadStore(AttachmentStore[RequestContext]):
             )
         except (UnprocessableError, PayloadTooLargeError):
             # These bytes will not do, however often they are sent.
-            await asyncio.shield(self._discard(context.user_id, attachment_id, key))
+            await asyncio.shield(self.attempts.discard(context.user_id, attachment_id, key))
             raise
         except BaseException as error:
-            await asyncio.shield(self._take_back(context.user_id, attachment_id, key))
+            await asyncio.shield(self.attempts.take_back(context.user_id, attachment_id, key))
             # Deleting a file takes what was written of it away, which the storage may complain of.
             if isinstance(error, Exception) and not await self._is_known(context, attachment_id):
                 raise NotFoundError(f"Attachment {attachment_id} was deleted") from error
             raise
-
-    async def _claim(self, attachment_id: str, key: str, context: RequestContext) -> Any | None:
-        """Begin to upload to ``key``; None if there is nothing to begin."""
-        row = await self.ledger.claim(
-            context.user_id, attachment_id, key, abandoned=self.limits.abandoned
-        )
-        if row is not None and row.key_before not in (None, key):
-            await self.storage.delete(row.key_before, row.key_before + PREVIEW_SUFFIX)
-        return row
 
     async def _is_known(self, context: RequestContext, attachment_id: str) -> bool:
         return bool(await self.ledger.find_many(context.user_id, [attachment_id]))
@@ -251,18 +240,6 @@ class UploadStore(AttachmentStore[RequestContext]):
             raise NotFoundError(f"Attachment {attachment.id} was deleted meanwhile")
         return self._present(finished, context)
 
-    async def _discard(self, user_id: str, attachment_id: str, key: str) -> None:
-        """Remove a file that was refused; if the upload is another's by now, what it wrote."""
-        if not await self.ledger.tombstone(user_id, attachment_id, key):
-            await self.storage.delete(key, key + PREVIEW_SUFFIX)
-            return
-        await self.remove_bytes(user_id, attachment_id)
-        await self.ledger.forget(user_id, [attachment_id])
-
-    async def _take_back(self, user_id: str, attachment_id: str, key: str) -> None:
-        await self.storage.delete(key, key + PREVIEW_SUFFIX)
-        await self.ledger.release(user_id, attachment_id, key)
-
     # --- sending ---------------------------------------------------------------------------------
 
     async def finish_uploads(
@@ -289,19 +266,19 @@ class UploadStore(AttachmentStore[RequestContext]):
         not_there = UnprocessableError(f"The upload of {attachment.name!r} is not finished")
         if not self.storage.presigns:
             raise not_there
-        size = await self.storage.head(INCOMING_PREFIX + _folder(context.user_id, attachment.id))
+        size = await self.storage.head(incoming_key(context.user_id, attachment.id))
         if size is None:
             raise not_there
-        key = _new_key(context.user_id, attachment.id)
-        if await self._claim(attachment.id, key, context) is None:
+        key = new_key(context.user_id, attachment.id)
+        if await self.attempts.begin(context.user_id, attachment.id, key) is None:
             raise not_there
         try:
             return await self._check_incoming(attachment, key, size, row.size, context)
         except (UnprocessableError, PayloadTooLargeError):
-            await asyncio.shield(self._discard(context.user_id, attachment.id, key))
+            await asyncio.shield(self.attempts.discard(context.user_id, attachment.id, key))
             raise
         except BaseException:
-            await asyncio.shield(self._take_back(context.user_id, attachment.id, key))
+            await asyncio.shield(self.attempts.take_back(context.user_id, attachment.id, key))
             raise
 
     async def _check_incoming(
@@ -312,7 +289,7 @@ class UploadStore(AttachmentStore[RequestContext]):
             raise UnprocessableError(
                 f"{attachment.name!r} has {size} bytes, not {limit} as announced"
             )
-        incoming = INCOMING_PREFIX + _folder(context.user_id, attachment.id)
+        incoming = incoming_key(context.user_id, attachment.id)
         await self.storage.copy(incoming, key)
         found = _Finding(self, attachment)
         checked = CheckedBytes(self.storage.read(key), limit=limit, check=found.look)
@@ -338,14 +315,7 @@ class UploadStore(AttachmentStore[RequestContext]):
         """Delete a file's bytes; its row goes behind them. Raises ``NotFoundError``."""
         if not await self.ledger.tombstone(context.user_id, attachment_id):
             raise NotFoundError(f"Attachment {attachment_id} not found")
-        await self.remove_bytes(context.user_id, attachment_id)
-
-    async def remove_bytes(self, user_id: str, attachment_id: str) -> None:
-        """Delete everything that is stored of a file, also by attempts that came to nothing."""
-        folder = _folder(user_id, attachment_id)
-        await self.storage.delete_folder(folder)
-        if self.storage.presigns:
-            await self.storage.delete(INCOMING_PREFIX + folder)
+        await self.attempts.remove_bytes(context.user_id, attachment_id)
 
     async def sweep_incoming(self) -> int:
         """Delete what clients put where nobody looks any more; return how many files that were."""
@@ -389,12 +359,12 @@ class UploadStore(AttachmentStore[RequestContext]):
         attachment = self._describe(
             self.generate_attachment_id(mime_type, context), name, mime_type
         )
-        key = _new_key(context.user_id, attachment.id)
+        key = new_key(context.user_id, attachment.id)
         await self._add(attachment, context, len(data), key=key)
         try:
             kept = await self._store(attachment, key, _once(data), context, limit=len(data))
         except BaseException:
-            await asyncio.shield(self._discard(context.user_id, attachment.id, key))
+            await asyncio.shield(self.attempts.discard(context.user_id, attachment.id, key))
             raise
         return str(kept.preview_url) if isinstance(kept, ImageAttachment) else None
 
@@ -455,17 +425,6 @@ class _Finding:
         """Look at a file's first bytes; raises where they are not taken."""
         attachment = self._attachment
         self.mime_type = self._store.check_head(attachment.name, attachment.mime_type, head)
-
-
-def _folder(user_id: str, attachment_id: str) -> str:
-    """Return below which key everything of a file is."""
-    owner = hashlib.sha256(user_id.encode(errors="replace")).hexdigest()[:32]
-    return f"{owner}/{attachment_id}"
-
-
-def _new_key(user_id: str, attachment_id: str) -> str:
-    """Return where a new attempt to upload a file writes."""
-    return f"{_folder(user_id, attachment_id)}/{secrets.token_hex(8)}"
 
 
 def _load(data: str) -> Attachment:

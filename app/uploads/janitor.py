@@ -59,7 +59,7 @@ class UploadJanitor:
 
     async def _remove(self, row: Any) -> bool:
         try:
-            await self._uploads.remove_bytes(row.user_id, row.id)
+            await self._uploads.attempts.remove_bytes(row.user_id, row.id)
         except Exception:
             # The storage may be away for a while; the row stays for the next time.
             logger.exception("A file could not be removed", extra={"attachment_id": row.id})

@@ -31,7 +31,7 @@ from app.db.all_threads import AllThreads, Cursor
 from app.db.database import Database
 from app.db.pool import ConnectionPool
 from app.errors import ForbiddenError, PayloadTooLargeError
-from app.uploads.attachments import _new_key
+from app.uploads.attempts import new_key
 from tests.uploads.conftest import PUBLIC_URL, MakeRoom, Room, chunks_of, incoming
 
 
@@ -249,7 +249,7 @@ async def test_upload_that_is_taken_up_again_replaces_what_its_server_left(
     room = make_room(timeout=-60.0)
     params = AttachmentCreateParams(name="a.txt", size=5, mime_type="text/plain")
     attachment = await room.uploads.create_attachment(params, room.context)
-    key = _new_key(room.context.user_id, attachment.id)
+    key = new_key(room.context.user_id, attachment.id)
     await room.ledger.claim(room.context.user_id, attachment.id, key, abandoned=0)
     await room.uploads.storage.write(key, chunks_of(b"hello"))  # and then it dies
     await room.uploads.receive_announced(attachment.id, chunks_of(b"again"), room.context)

@@ -1,0 +1,71 @@
+"""Attempts to upload a file, of which one counts.
+
+Every attempt writes to a key of its own below the file's folder, and the key in the file's row says
+which one counts: an attempt that was given up for dead harms nobody when it comes back to life.
+"""
+
+import hashlib
+import secrets
+from typing import Any
+
+from app.db.attachments import AttachmentLedger
+from app.uploads.storage import Storage
+
+PREVIEW_SUFFIX = ".preview"
+INCOMING_PREFIX = "incoming/"
+"""Where clients put bytes themselves: their URL stays good for a while, so never the place of a
+file that was checked."""
+
+
+def new_key(user_id: str, attachment_id: str) -> str:
+    """Return where a new attempt to upload a file writes."""
+    return f"{_folder(user_id, attachment_id)}/{secrets.token_hex(8)}"
+
+
+def incoming_key(user_id: str, attachment_id: str) -> str:
+    """Return where a client itself puts a file's bytes."""
+    return INCOMING_PREFIX + _folder(user_id, attachment_id)
+
+
+def _folder(user_id: str, attachment_id: str) -> str:
+    """Return below which key everything of a file is."""
+    owner = hashlib.sha256(user_id.encode(errors="replace")).hexdigest()[:32]
+    return f"{owner}/{attachment_id}"
+
+
+class UploadAttempts:
+    """Begins attempts and cleans up behind them; ``abandoned`` as in ``UploadLimits``."""
+
+    def __init__(self, ledger: AttachmentLedger, storage: Storage, *, abandoned: float) -> None:
+        self._ledger = ledger
+        self._storage = storage
+        self._abandoned = abandoned
+
+    async def begin(self, user_id: str, attachment_id: str, key: str) -> Any | None:
+        """Begin to upload to ``key``; return the file's row, None if there is nothing to begin."""
+        row = await self._ledger.claim(user_id, attachment_id, key, abandoned=self._abandoned)
+        if row is not None and row.key_before not in (None, key):
+            await self._delete(row.key_before)
+        return row
+
+    async def discard(self, user_id: str, attachment_id: str, key: str) -> None:
+        """Remove a file that was refused; where another attempt counts, what this one wrote."""
+        if not await self._ledger.tombstone(user_id, attachment_id, key):
+            await self._delete(key)
+            return
+        await self.remove_bytes(user_id, attachment_id)
+        await self._ledger.forget(user_id, [attachment_id])
+
+    async def take_back(self, user_id: str, attachment_id: str, key: str) -> None:
+        """Undo an attempt, so that the file can be sent again."""
+        await self._delete(key)
+        await self._ledger.release(user_id, attachment_id, key)
+
+    async def remove_bytes(self, user_id: str, attachment_id: str) -> None:
+        """Delete everything that is stored of a file, also by attempts that came to nothing."""
+        await self._storage.delete_folder(_folder(user_id, attachment_id))
+        if self._storage.presigns:
+            await self._storage.delete(incoming_key(user_id, attachment_id))
+
+    async def _delete(self, key: str) -> None:
+        await self._storage.delete(key, key + PREVIEW_SUFFIX)
