@@ -30,11 +30,6 @@ UNDEFINED_TABLE = "42P01"
 NETWORK_MARGIN = 5.0  # seconds that the server's own timeouts are ahead of the client's
 MAX_AGE = 1800  # seconds after which an idle connection is replaced at checkout
 
-_TO_GUARDED_ROLE = """
-SELECT set_config('role', app.rolname, false) FROM pg_roles AS app, pg_roles AS own
-WHERE app.rolname = 'chatkit_app' AND own.rolname = current_user
-  AND (own.rolsuper OR own.rolbypassrls)"""
-
 IsolationLevel = Literal["READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"]
 
 
@@ -46,14 +41,11 @@ class DatabaseCheck:
     message: str
 
 
-def create_engine(
-    settings: Settings, *, for_migrations: bool = False, guarded: bool = False
-) -> AsyncEngine:
+def create_engine(settings: Settings, *, for_migrations: bool = False) -> AsyncEngine:
     """Return an engine for ``DATABASE_URL``; nothing is connected yet.
 
     For migrations it opens transactions, its statements may take any time, and JSON is decoded.
-    If it is ``guarded``, row-level security holds also where the user is a superuser: the engine
-    of the application is. Raises ``DatabaseUrlError``.
+    Raises ``DatabaseUrlError``.
     """
     if settings.database_url is None:
         raise DatabaseUrlError("it is not set")
@@ -86,8 +78,6 @@ def create_engine(
         | arguments,
     )
     event.listen(engine.sync_engine, "checkout", _replace_closed_connection)
-    if guarded:
-        event.listen(engine.sync_engine, "connect", _give_up_superuser)
     return engine
 
 
@@ -152,16 +142,6 @@ def _replace_closed_connection(
     del connection, proxy
     if entry.driver_connection is None or entry.driver_connection.is_closed():
         raise InvalidatePoolError("the server closed the connection")
-
-
-def _give_up_superuser(connection: Any, entry: ConnectionPoolEntry) -> None:
-    """Go on as the role that row-level security holds for, where it would not hold for us."""
-    del entry
-
-    def switch(driver: Any) -> Any:
-        return driver.execute(_TO_GUARDED_ROLE)
-
-    connection.run_async(switch)
 
 
 def _milliseconds(seconds: float) -> str:

@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 from asyncpg import PostgresError
 from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.auth.sessions import ChatSessions
@@ -22,7 +21,6 @@ from app.chatkit.errors import NotFoundError, ThreadBusyError, UnprocessableErro
 from app.chatkit.items import ThreadMetadata, UserMessageItem
 from app.db import statements, store
 from app.db.database import Database
-from app.db.engine import create_engine, transaction
 from app.db.pool import ConnectionPool, create_pool
 from app.db.store import PostgresStore, RunLostError
 from app.runs import ledger
@@ -35,14 +33,6 @@ FILTER = re.compile(r"(?:\w+\.)?user_id = \$1")
 REFUSALS = (NotFoundError, RunLostError, ThreadBusyError, UnprocessableError, PostgresError)
 
 Attempt = Callable[[], Awaitable[Any]]
-
-
-@pytest.fixture(scope="module")
-async def guarded(database_url: str) -> AsyncIterator[AsyncEngine]:
-    """An engine as the application has it."""
-    engine = create_engine(settings_for(database_url), guarded=True)
-    yield engine
-    await engine.dispose()
 
 
 @pytest.fixture(scope="module")
@@ -260,12 +250,11 @@ def test_telling_mutants_exist() -> None:
 
 @pytest.mark.parametrize("table", TABLES)
 async def test_own_query_finds_nothing_when_it_forgets_the_owner(
-    guarded: AsyncEngine, owner: str, table: str
+    guarded_pool: ConnectionPool, owner: str, table: str
 ) -> None:
-    async with guarded.connect() as connection:
-        assert (await connection.execute(text(f"SELECT * FROM {table}"))).all() == []
-        for statement in (f"DELETE FROM {table}", f"UPDATE {table} SET user_id = 'thief'"):
-            assert (await connection.execute(text(statement))).rowcount == 0
+    assert await guarded_pool.fetch(f"SELECT * FROM {table}", []) == []
+    for statement in (f"DELETE FROM {table}", f"UPDATE {table} SET user_id = 'thief'"):
+        assert await guarded_pool.fetch(f"{statement} RETURNING 1", []) == []
 
 
 async def test_own_query_finds_the_owners_rows_when_it_says_who_asks(
@@ -280,13 +269,13 @@ async def test_own_query_finds_the_owners_rows_when_it_says_who_asks(
 
 
 async def test_owner_is_forgotten_when_the_statement_is_over(
-    guarded: AsyncEngine, owner: str
+    guarded_pool: ConnectionPool, owner: str
 ) -> None:
-    async with guarded.connect() as connection:
-        said = "WITH me AS (SELECT $1::chatkit_user) SELECT count(*) FROM threads"
-        result = await connection.exec_driver_sql(said, (owner,))
-        assert result.scalar_one() == 1
-        assert (await connection.execute(text("SELECT count(*) FROM threads"))).scalar_one() == 0
+    count = "SELECT count(*) AS number, pg_backend_pid() AS pid FROM threads"
+    (said,) = await guarded_pool.fetch(f"WITH me AS (SELECT $1::chatkit_user) {count}", [owner])
+    (unsaid,) = await guarded_pool.fetch(count, [])
+    assert said.pid == unsaid.pid
+    assert (said.number, unsaid.number) == (1, 0)
 
 
 async def test_rows_cannot_be_given_to_somebody_else(
@@ -369,15 +358,11 @@ async def test_cancelled_session_cannot_be_brought_back(
     assert await sessions.verify(minted.client_secret) is None
 
 
-async def test_application_is_no_superuser(guarded: AsyncEngine) -> None:
-    async with transaction(guarded) as connection:
-        who = await connection.execute(
-            text("SELECT rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = current_user")
-        )
-        assert who.scalar_one() is False
-    with pytest.raises(DBAPIError, match="must be owner"):
-        async with guarded.connect() as connection:
-            await connection.execute(text("ALTER TABLE threads DISABLE ROW LEVEL SECURITY"))
+async def test_application_is_no_superuser(guarded_pool: ConnectionPool) -> None:
+    who = "SELECT rolsuper OR rolbypassrls AS above FROM pg_roles WHERE rolname = current_user"
+    assert [row.above for row in await guarded_pool.fetch(who, [])] == [False]
+    with pytest.raises(PostgresError, match="must be owner"):
+        await guarded_pool.fetch("ALTER TABLE threads DISABLE ROW LEVEL SECURITY", [])
 
 
 async def test_every_table_with_an_owner_is_behind_the_wall(engine: AsyncEngine) -> None:
