@@ -38,6 +38,7 @@ lint: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks $(ARGS)
+	$(BIN)/python -m benchmarks.authentication
 
 lock: $(VENV)/.dev
 	$(BIN)/python -m pip --disable-pip-version-check --quiet install uv

@@ -90,7 +90,8 @@ class _JsonFormatter(logging.Formatter):
             "logger": record.name,
         }
         line |= {name: value for name, value in vars(record).items() if name not in _OF_RECORDS}
-        line["timestamp"] = datetime.fromtimestamp(record.created, UTC).isoformat()
+        moment = datetime.fromtimestamp(record.created, UTC)
+        line["timestamp"] = moment.isoformat().replace("+00:00", "Z")
         if record.exc_info and record.exc_info[1] is not None:
             line["exception"] = format_exception(record.exc_info[1], in_words=self._in_words)
         return self._encode(line)

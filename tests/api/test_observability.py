@@ -27,6 +27,7 @@ def test_line_is_json_with_what_its_caller_gave(capsys: pytest.CaptureFixture[st
     with structlog.contextvars.bound_contextvars(request_id="req_1"):
         logging.getLogger("app.x").info("Hello %s\n", "you", extra={"status": 200, "what": {1}})
     line = json.loads(capsys.readouterr().err)
+    assert line["timestamp"].endswith("Z")
     assert datetime.fromisoformat(line.pop("timestamp")).tzinfo is not None
     assert line == {
         "event": "Hello you\n",
