@@ -44,6 +44,8 @@ _HARMLESS = (OSError, ImportError, AttributeError, NameError)
 
 _OF_RECORDS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 """What every log record has; the rest is what its caller gave."""
+_OF_LINES = ("event", "request_id", "level", "logger", "timestamp", "exception")
+"""What every line has that was asked for."""
 
 ExcInfo = structlog.typing.ExcInfo
 
@@ -76,7 +78,7 @@ class _JsonFormatter(logging.Formatter):
     def __init__(self, in_words: bool) -> None:
         super().__init__()
         self._in_words = in_words
-        self._encode = json.JSONEncoder(default=repr).encode
+        self._encode = json.JSONEncoder(default=self._describe, skipkeys=True).encode
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""
@@ -94,7 +96,15 @@ class _JsonFormatter(logging.Formatter):
         line["timestamp"] = moment.isoformat().replace("+00:00", "Z")
         if record.exc_info and record.exc_info[1] is not None:
             line["exception"] = format_exception(record.exc_info[1], in_words=self._in_words)
-        return self._encode(line)
+        try:
+            return self._encode(line)
+        except Exception:  # what somebody gave contains itself, or cannot say what it is
+            return self._encode({name: line[name] for name in _OF_LINES if name in line})
+
+    def _describe(self, value: Any) -> str:
+        # What an error says quotes what could not be handled.
+        is_private = isinstance(value, BaseException) and not self._in_words
+        return type(value).__qualname__ if is_private else repr(value)
 
 
 def _create_console(in_words: bool) -> logging.Formatter:
@@ -155,8 +165,8 @@ def _cut_asyncio(
 
 
 def _first_line(text: str) -> str:
-    """Return what asyncio says, but for the lines that quote a task with its exception."""
-    return text.partition("\n")[0]
+    """Return what asyncio says, but for what quotes a task with its exception."""
+    return text.partition("\n")[0].partition("(<")[0]
 
 
 def get_request_id() -> str:

@@ -62,7 +62,11 @@ class AssistantServer(ChatKitServer[RequestContext]):
         files = ThreadFiles(self.attachment_store, context, self.models.readable_files)
         run_config = self.create_run_config(thread, input_user_message)
         titled = input_user_message if context.features.automatic_titles else None
-        async with self.titles.title_thread(thread, titled):
+
+        async def load_title() -> str | None:
+            return (await self.store.load_thread(thread.id, context)).title
+
+        async with self.titles.title_thread(thread, titled, load_title):
             for converter in (AssistantConverter(files), AssistantConverter()):
                 model_input = await converter.to_agent_input(history)
                 is_answered = False

@@ -7,7 +7,7 @@ fails with it.
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 from agents import ItemHelpers, ModelTracing
@@ -29,6 +29,8 @@ INSTRUCTIONS = (
     "Use the language of the message. Answer with the title alone: no quotes, no final stop."
 )
 
+LoadTitle = Callable[[], Awaitable[str | None]]
+
 
 class TitleWriter:
     """Gives a thread its title in the first turn."""
@@ -38,11 +40,12 @@ class TitleWriter:
 
     @asynccontextmanager
     async def title_thread(
-        self, thread: ThreadMetadata, message: UserMessageItem | None
+        self, thread: ThreadMetadata, message: UserMessageItem | None, load_title: LoadTitle
     ) -> AsyncGenerator[None]:
         """Set ``thread.title`` during the block or at its end, where nobody else has set it.
 
-        A block that fails or is stopped leaves the first words as the title, and no task behind.
+        ``load_title`` returns the stored one, which the user may have changed meanwhile. A block
+        that fails or is stopped leaves the first words as the title, and no task behind.
         """
         words = first_words(message) if message else None
         is_untitled = thread.title is None or (isinstance(thread, Thread) and thread.title == words)
@@ -53,7 +56,7 @@ class TitleWriter:
         if self._models.is_offline:
             yield
             return
-        task = asyncio.create_task(self._improve_title(thread, message_text(message), words))
+        task = asyncio.create_task(self._improve_title(thread, message, words, load_title))
         try:
             yield
             await asyncio.wait({task}, timeout=TITLE_GRACE)
@@ -61,10 +64,17 @@ class TitleWriter:
             task.cancel()
             await asyncio.wait({task})
 
-    async def _improve_title(self, thread: ThreadMetadata, text: str, words: str) -> None:
-        title = await self._ask_model(text)
-        # A title that was set meanwhile (by a tool, say) is meant.
-        if title and thread.title == words:
+    async def _improve_title(
+        self, thread: ThreadMetadata, message: UserMessageItem, words: str, load_title: LoadTitle
+    ) -> None:
+        title = await self._ask_model(message_text(message))
+        try:
+            stored = await load_title() if title else None
+        except Exception:
+            logger.warning("no title: the thread could not be read", exc_info=True)
+            return
+        # A title that was set meanwhile (by the user, or by a tool) is meant.
+        if title and thread.title == words and stored in (None, words):
             thread.title = title
 
     async def _ask_model(self, text: str) -> str:

@@ -141,6 +141,8 @@ class PacedModel(Model):
             if not task.done():
                 task.cancel()
                 await asyncio.wait({task})
+            if not task.cancelled():
+                task.exception()  # retrieved, also where nobody reads on
 
 
 class _Text:

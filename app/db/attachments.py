@@ -60,6 +60,7 @@ WHERE user_id = $1 AND id = ANY($2::text[]) AND upload_state = 'deleted'"""
 
 _OF_USER = f"SELECT {_COLUMNS} FROM attachments WHERE user_id = $1"
 
+# What cannot be removed goes to the end of the queue, so that it keeps nothing else back.
 _STALE = """
 WITH stale AS (
   SELECT user_id, id FROM attachments
@@ -67,7 +68,7 @@ WITH stale AS (
     OR (thread_id IS NULL AND touched_at < now() - make_interval(secs => $1))
   ORDER BY touched_at LIMIT $2 FOR UPDATE SKIP LOCKED
 )
-UPDATE attachments SET upload_state = 'deleted' FROM stale
+UPDATE attachments SET upload_state = 'deleted', touched_at = now() FROM stale
 WHERE attachments.user_id = stale.user_id AND attachments.id = stale.id
 RETURNING attachments.user_id, attachments.id"""
 
@@ -123,9 +124,9 @@ class AttachmentLedger:
         """
         return await self._database.row(_CLAIM, user_id, attachment_id, storage_key, abandoned)
 
-    async def release(self, user_id: str, attachment_id: str, storage_key: str) -> None:
-        """Give an upload up, so that it can be begun again; nothing if it is another's by now."""
-        await self._database.rows(_RELEASE, user_id, attachment_id, storage_key)
+    async def release(self, user_id: str, attachment_id: str, storage_key: str) -> bool:
+        """Give an upload up, so that it can be begun again; False if it is over or another's."""
+        return bool(await self._database.rows(_RELEASE, user_id, attachment_id, storage_key))
 
     async def finish(
         self,

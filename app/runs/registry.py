@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import re
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import NamedTuple
 
@@ -17,6 +18,8 @@ from app.runs.run import Run, RunOptions
 
 MAX_ENDED_BYTES = 16 * 1024 * 1024
 """What the logs of runs that have ended may come to, all together."""
+
+_FRAME_NUMBER = re.compile(r"[0-9]{1,18}")
 
 logger = logging.getLogger("chatkit.runs")
 
@@ -144,7 +147,7 @@ class Runs:
         Raises ``NotFoundError`` for a thread that is not the user's.
         """
         run_id, _, number = (last_event_id or "").rpartition(":")
-        after = int(number) if number.isdecimal() and number.isascii() else 0
+        after = int(number) if _FRAME_NUMBER.fullmatch(number) else 0
         ended = self._ended.get(run_id)
         if ended is not None and (ended.user_id, ended.thread_id) == (context.user_id, thread_id):
             if after < ended.log.last:

@@ -183,11 +183,15 @@ class UploadStore(AttachmentStore[RequestContext]):
             await asyncio.shield(self.attempts.discard(context.user_id, attachment_id, key))
             raise
         except BaseException as error:
-            await asyncio.shield(self.attempts.take_back(context.user_id, attachment_id, key))
-            # Deleting a file takes what was written of it away, which the storage may complain of.
-            if isinstance(error, Exception) and not await self._is_known(context, attachment_id):
-                raise NotFoundError(f"Attachment {attachment_id} was deleted") from error
-            raise
+            counted = await asyncio.shield(
+                self.attempts.take_back(context.user_id, attachment_id, key)
+            )
+            if counted or not isinstance(error, Exception):
+                raise
+            # What was written of it is gone, which the storage may have complained of.
+            if await self._is_known(context, attachment_id):
+                raise ThreadConflictError("This file was sent once more, which counts") from error
+            raise NotFoundError(f"Attachment {attachment_id} was deleted") from error
 
     async def _is_known(self, context: RequestContext, attachment_id: str) -> bool:
         return bool(await self.ledger.find_many(context.user_id, [attachment_id]))
@@ -296,7 +300,11 @@ class UploadStore(AttachmentStore[RequestContext]):
         async for _ in checked.stream():
             pass
         finished = await self._finish(attachment, key, found.mime_type, checked, context)
-        await self.storage.delete(incoming)
+        try:
+            await self.storage.delete(incoming)
+        except Exception:
+            # The sweep gets it; the file is there.
+            logger.exception("A checked upload could not be removed")
         return finished.model_copy(update={"thread_id": attachment.thread_id})
 
     # --- reading ---------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ which one counts: an attempt that was given up for dead harms nobody when it com
 """
 
 import hashlib
+import logging
 import secrets
 from typing import Any
 
@@ -15,6 +16,8 @@ PREVIEW_SUFFIX = ".preview"
 INCOMING_PREFIX = "incoming/"
 """Where clients put bytes themselves: their URL stays good for a while, so never the place of a
 file that was checked."""
+
+logger = logging.getLogger(__name__)
 
 
 def new_key(user_id: str, attachment_id: str) -> str:
@@ -45,7 +48,11 @@ class UploadAttempts:
         """Begin to upload to ``key``; return the file's row, None if there is nothing to begin."""
         row = await self._ledger.claim(user_id, attachment_id, key, abandoned=self._abandoned)
         if row is not None and row.key_before not in (None, key):
-            await self._delete(row.key_before)
+            try:
+                await self._delete(row.key_before)
+            except Exception:
+                # It goes with the file; the attempt that begins here must not fail with it.
+                logger.exception("What an upload left could not be removed")
         return row
 
     async def discard(self, user_id: str, attachment_id: str, key: str) -> None:
@@ -56,10 +63,19 @@ class UploadAttempts:
         await self.remove_bytes(user_id, attachment_id)
         await self._ledger.forget(user_id, [attachment_id])
 
-    async def take_back(self, user_id: str, attachment_id: str, key: str) -> None:
-        """Undo an attempt, so that the file can be sent again."""
+    async def take_back(self, user_id: str, attachment_id: str, key: str) -> bool:
+        """Undo an attempt, so that the file can be sent again; return whether it was the one.
+
+        Where it has come to its end all the same (the answer of the database was lost, say), the
+        file stays.
+        """
+        counts = await self._ledger.release(user_id, attachment_id, key)
+        if not counts:
+            row = await self._ledger.find(user_id, attachment_id)
+            if row is not None and row.upload_state == "finished" and row.storage_key == key:
+                return True
         await self._delete(key)
-        await self._ledger.release(user_id, attachment_id, key)
+        return counts
 
     async def remove_bytes(self, user_id: str, attachment_id: str) -> None:
         """Delete everything that is stored of a file, also by attempts that came to nothing."""

@@ -53,15 +53,19 @@ async def read_body(
     iterator = aiter(chunks)
     clock = asyncio.get_running_loop().time
     deadline = clock() + timeout
+    too_slow = SlowUploadError(f"The file took longer than {timeout:g} seconds")
     while True:
+        left = deadline - clock()
+        if left <= 0:  # whoever takes the bytes may be the slow one, and the next is there already
+            raise too_slow
         try:
-            async with asyncio.timeout(min(idle, deadline - clock())):
+            async with asyncio.timeout(min(idle, left)):
                 chunk = await anext(iterator)
         except StopAsyncIteration:
             return
         except TimeoutError:
             if clock() >= deadline:
-                raise SlowUploadError(f"The file took longer than {timeout:g} seconds") from None
+                raise too_slow from None
             raise SlowUploadError(f"Nothing arrived for {idle:g} seconds") from None
         if chunk:
             yield chunk

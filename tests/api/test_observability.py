@@ -39,6 +39,22 @@ def test_line_is_json_with_what_its_caller_gave(capsys: pytest.CaptureFixture[st
     }
 
 
+class Nameless:
+    def __repr__(self) -> str:
+        raise RuntimeError("no name")
+
+
+def test_line_is_written_whatever_is_given_with_it(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging(settings_for(None, log_format="json", log_error_messages=False))
+    circle: list[object] = []
+    circle.append(circle)
+    for value in (circle, Nameless(), {(1, 2): 3}, ValueError("private")):
+        logging.getLogger("app.x").info("Hello", extra={"given": value})
+    written = capsys.readouterr().err
+    assert [json.loads(line)["event"] for line in written.splitlines()] == ["Hello"] * 4
+    assert "private" not in written
+
+
 @pytest.mark.parametrize("in_words", [True, False])
 def test_error_is_told_with_its_words_only_where_that_is_wanted(
     capsys: pytest.CaptureFixture[str], in_words: bool
@@ -50,8 +66,11 @@ def test_error_is_told_with_its_words_only_where_that_is_wanted(
     except ValueError:
         logging.getLogger("app.x").exception("It failed")
     logging.getLogger("asyncio").error("Task exception was never retrieved\nprivate")
-    failed, lost = map(json.loads, capsys.readouterr().err.splitlines())
+    logging.getLogger("asyncio").error("Exception in callback cb(<Task result='private'>)")
+    failed, lost, called = map(json.loads, capsys.readouterr().err.splitlines())
     assert "ValueError" in failed["exception"]
     assert ("private" in failed["exception"]) is in_words
     assert ("private" in lost["event"]) is in_words
+    assert ("private" in called["event"]) is in_words
+    assert called["event"].startswith("Exception in callback cb")
     assert sys.exc_info() == (None, None, None)

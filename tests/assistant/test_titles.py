@@ -87,12 +87,17 @@ async def stuck(_: str) -> str:
     return "too late"
 
 
+async def unchanged() -> str | None:
+    """What is stored, where nobody has changed it."""
+    return None
+
+
 # --- when it is set ------------------------------------------------------------------------------
 
 
 async def test_first_words_are_the_title_when_offline() -> None:
     thread = new_thread()
-    async with offline_writer().title_thread(thread, message(FIRST_WORDS)):
+    async with offline_writer().title_thread(thread, message(FIRST_WORDS), unchanged):
         pass
     assert thread.title == FIRST_WORDS
 
@@ -105,7 +110,7 @@ async def test_title_of_the_model_is_set_while_the_answer_is_streamed() -> None:
         return '"Baking bread"\n'
 
     thread = new_thread()
-    async with writer(reply).title_thread(thread, message(FIRST_WORDS)):
+    async with writer(reply).title_thread(thread, message(FIRST_WORDS), unchanged):
         await asyncio.sleep(0.01)
         assert thread.title == "Baking bread"
     assert asked == [FIRST_WORDS]
@@ -117,7 +122,7 @@ async def test_first_words_are_the_title_when_the_model_has_none(title: str) -> 
         return title
 
     thread = new_thread()
-    async with writer(reply).title_thread(thread, message(FIRST_WORDS)):
+    async with writer(reply).title_thread(thread, message(FIRST_WORDS), unchanged):
         pass
     assert thread.title == FIRST_WORDS
 
@@ -130,7 +135,7 @@ async def test_first_words_are_the_title_when_the_model_fails(
 
     thread = new_thread()
     with caplog.at_level("WARNING"):
-        async with writer(reply).title_thread(thread, message(FIRST_WORDS)):
+        async with writer(reply).title_thread(thread, message(FIRST_WORDS), unchanged):
             pass
     assert thread.title == FIRST_WORDS
     assert "no credit left" in caplog.text
@@ -141,7 +146,7 @@ async def test_first_words_are_the_title_when_the_model_takes_too_long(
 ) -> None:
     monkeypatch.setattr(titles, "TITLE_TIMEOUT", 0.01)
     thread = new_thread()
-    async with writer(stuck).title_thread(thread, message(FIRST_WORDS)):
+    async with writer(stuck).title_thread(thread, message(FIRST_WORDS), unchanged):
         pass
     assert thread.title == FIRST_WORDS
 
@@ -149,7 +154,7 @@ async def test_first_words_are_the_title_when_the_model_takes_too_long(
 async def test_answer_waits_only_briefly_for_a_slow_title(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(titles, "TITLE_GRACE", 0.02)
     thread, before, tasks = new_thread(), time.monotonic(), asyncio.all_tasks()
-    async with writer(stuck).title_thread(thread, message(FIRST_WORDS)):
+    async with writer(stuck).title_thread(thread, message(FIRST_WORDS), unchanged):
         assert thread.title == FIRST_WORDS
     assert time.monotonic() - before < 5
     assert thread.title == FIRST_WORDS
@@ -160,7 +165,7 @@ async def test_answer_waits_only_briefly_for_a_slow_title(monkeypatch: pytest.Mo
 async def test_first_words_are_the_title_when_the_answer_ends_early(error: type) -> None:
     thread, tasks = new_thread(), asyncio.all_tasks()
     with pytest.raises(error):
-        async with writer(stuck).title_thread(thread, message(FIRST_WORDS)):
+        async with writer(stuck).title_thread(thread, message(FIRST_WORDS), unchanged):
             raise error
     assert thread.title == FIRST_WORDS
     assert asyncio.all_tasks() == tasks
@@ -176,23 +181,39 @@ async def test_model_replaces_the_title_that_a_new_thread_begins_with_and_no_oth
         return "From the model"
 
     thread = Thread(**dict(new_thread(title)), items=Page())
-    async with writer(reply).title_thread(thread, message(FIRST_WORDS)):
+    async with writer(reply).title_thread(thread, message(FIRST_WORDS), unchanged):
         pass
     assert thread.title == becomes
 
 
 async def test_model_is_asked_once_even_where_its_title_came_to_the_first_words() -> None:
     thread = new_thread(FIRST_WORDS)  # no new one any more
-    async with writer(stuck).title_thread(thread, message(FIRST_WORDS)):
+    async with writer(stuck).title_thread(thread, message(FIRST_WORDS), unchanged):
         pass
     assert thread.title == FIRST_WORDS
 
 
 async def test_title_stays_when_there_is_one() -> None:
     thread = new_thread("Mine")
-    async with writer(stuck).title_thread(thread, message(FIRST_WORDS)):
+    async with writer(stuck).title_thread(thread, message(FIRST_WORDS), unchanged):
         pass
     assert thread.title == "Mine"
+
+
+@pytest.mark.parametrize("stored", ["The user's own", ConnectionError("away")])
+async def test_title_stays_when_the_user_sets_one_meanwhile(stored: Any) -> None:
+    async def reply(_: str) -> str:
+        return "From the model"
+
+    async def load_title() -> str:
+        if isinstance(stored, Exception):
+            raise stored
+        return stored
+
+    thread = new_thread()
+    async with writer(reply).title_thread(thread, message(FIRST_WORDS), load_title):
+        pass
+    assert thread.title == FIRST_WORDS  # not changed, so not saved
 
 
 async def test_title_stays_when_a_tool_sets_one_meanwhile() -> None:
@@ -201,7 +222,7 @@ async def test_title_stays_when_a_tool_sets_one_meanwhile() -> None:
         return "From the model"
 
     thread = new_thread()
-    async with writer(reply).title_thread(thread, message(FIRST_WORDS)):
+    async with writer(reply).title_thread(thread, message(FIRST_WORDS), unchanged):
         thread.title = "From a tool"
     assert thread.title == "From a tool"
 
@@ -209,7 +230,7 @@ async def test_title_stays_when_a_tool_sets_one_meanwhile() -> None:
 @pytest.mark.parametrize("first", [None, message(" \n")])
 async def test_no_title_is_set_when_nothing_was_said(first: UserMessageItem | None) -> None:
     thread = new_thread()
-    async with offline_writer().title_thread(thread, first):
+    async with offline_writer().title_thread(thread, first, unchanged):
         pass
     assert thread.title is None
 

@@ -1,6 +1,7 @@
 """Deltas are joined before the Agents SDK sees them: none is lost, reordered or held for long."""
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator, Callable
 from types import SimpleNamespace
 from typing import Any
@@ -220,6 +221,17 @@ async def test_stream_of_the_model_is_closed_when_nobody_reads_on() -> None:
     await anext(events)
     await events.aclose()  # type: ignore[attr-defined]
     assert ended.is_set()
+
+
+async def test_error_that_nobody_reads_on_to_is_no_lost_one(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    events = stream(script_of(text("a"), ValueError("broken")), AGES)
+    await anext(events)
+    await asyncio.sleep(0)
+    await events.aclose()  # type: ignore[attr-defined]
+    gc.collect()
+    assert caplog.text == ""
 
 
 async def test_stream_of_the_model_ends_when_its_reader_is_cancelled() -> None:

@@ -85,6 +85,8 @@ async def test_rest_of_an_answer_is_there_when_it_has_ended_meanwhile(
         other_thread = (await page.create("Count"))[0]["thread"]["id"]
         assert await status(page, first.thread_id, f"{run_id}:{len(first.events)}") == 204
         assert await status(page, first.thread_id, f"{run_id}:x") == 200
+        assert await status(page, first.thread_id, f"{run_id}:{'9' * 5000}") == 200
+        assert await status(page, other_thread, f"run_x:{'9' * 5000}") == 204
         assert await status(page, other_thread, f"{run_id}:4") == 204
         assert await status(stranger, first.thread_id, f"{run_id}:4") == 404
         await page.ask("threads.delete", thread_id=first.thread_id)

@@ -32,6 +32,7 @@ from app.db.database import Database
 from app.db.pool import ConnectionPool
 from app.errors import ForbiddenError, PayloadTooLargeError
 from app.uploads.attempts import new_key
+from app.uploads.receiving import SlowUploadError, read_body
 from tests.uploads.conftest import PUBLIC_URL, MakeRoom, Room, chunks_of, incoming
 
 
@@ -139,6 +140,55 @@ async def test_cut_upload_can_be_sent_again(room: Room) -> None:
     assert room.stored() == [attachment.id]
 
 
+@pytest.mark.parametrize("lost", [ConnectionError("away"), asyncio.CancelledError()])
+async def test_file_stays_when_the_answer_to_its_end_is_lost(
+    room: Room, monkeypatch: pytest.MonkeyPatch, lost: BaseException
+) -> None:
+    params = AttachmentCreateParams(name="a.txt", size=5, mime_type="text/plain")
+    attachment = await room.uploads.create_attachment(params, room.context)
+    finish = room.ledger.finish
+
+    async def lose_answer(*args: Any, **values: Any) -> bool:
+        await finish(*args, **values)
+        raise lost
+
+    with monkeypatch.context() as patch, pytest.raises(type(lost)):
+        patch.setattr(room.ledger, "finish", lose_answer)
+        await room.uploads.receive_announced(attachment.id, chunks_of(b"hello"), room.context)
+    assert await room.states() == {attachment.id: "finished"}
+    assert room.stored() == [attachment.id]
+    with pytest.raises(ThreadConflictError):
+        await room.uploads.receive_announced(attachment.id, chunks_of(b"hello"), room.context)
+
+
+async def test_upload_begins_when_what_another_left_cannot_be_removed(
+    make_room: MakeRoom, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    room = make_room(timeout=-60.0)
+    params = AttachmentCreateParams(name="a.txt", size=5, mime_type="text/plain")
+    attachment = await room.uploads.create_attachment(params, room.context)
+    key = new_key(room.context.user_id, attachment.id)
+    await room.ledger.claim(room.context.user_id, attachment.id, key, abandoned=0)
+
+    async def fail(*_: str) -> None:
+        raise OSError("away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(room.uploads.storage, "delete", fail)
+        await room.uploads.receive_announced(attachment.id, chunks_of(b"hello"), room.context)
+    assert await room.states() == {attachment.id: "finished"}
+
+
+async def test_time_limit_holds_when_whoever_takes_the_bytes_is_slow() -> None:
+    async def ready() -> AsyncIterator[bytes]:
+        while True:
+            yield b"x"
+
+    with pytest.raises(SlowUploadError, match="longer than"):
+        async for _ in read_body(ready(), idle=10, timeout=0.1):
+            await asyncio.sleep(0.03)
+
+
 @pytest.mark.parametrize(
     ("values", "error"),
     [
@@ -236,6 +286,8 @@ async def test_upload_that_was_given_up_harms_its_successor_in_no_way(
     go_on.set()
     (outcome,) = await asyncio.gather(first, return_exceptions=True)
     assert isinstance(outcome, Exception)
+    if late == "finishes":
+        assert isinstance(outcome, ThreadConflictError)
     assert await room.states() == {attachment.id: "finished"}
     file = await room.uploads.find_finished(room.context.user_id, attachment.id)
     assert file is not None
@@ -329,6 +381,9 @@ async def test_janitor_tries_again_when_the_storage_was_away(
         patch.setattr(room.uploads.storage, "delete_folder", away)
         await room.janitor(keep=0).tidy()
     assert list((await room.states()).values()) == ["deleted"]
+    before = now()
+    (row,) = await room.ledger.of_user(room.context.user_id)
+    assert (before - row.touched_at).total_seconds() < 60  # at the end of the queue again
     await room.janitor(keep=0).tidy()
     assert await room.states() == {}
     assert room.stored() == []
