@@ -4,6 +4,7 @@ Every log line of a request carries its id, through a context variable; so does 
 and the ``X-Request-ID`` header. Message texts and secrets are never logged.
 """
 
+import asyncio
 import json
 import logging
 import re
@@ -21,6 +22,9 @@ from app.chatkit.ids import create_id
 from app.settings import Settings
 
 REQUEST_ID_HEADER = "X-Request-ID"
+WRITE_INTERVAL = 0.1
+"""Seconds that the line of a request may wait to be written."""
+MAX_WAITING = 100
 _ACCEPTABLE_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 _QUIET_PATHS = frozenset({"/healthz", "/readyz"})
 _ONE_YEAR = "max-age=31536000"
@@ -58,7 +62,7 @@ def configure_logging(settings: Settings) -> None:
         settings.log_format == "auto" and not sys.stderr.isatty()
     )
     in_words = settings.logs_error_messages
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _FewWrites(sys.stderr) if as_json else logging.StreamHandler(sys.stderr)
     handler.setFormatter(_JsonFormatter(in_words) if as_json else _create_console(in_words))
     # Nobody reads them, and every line would gather them.
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
@@ -67,6 +71,52 @@ def configure_logging(settings: Settings) -> None:
     root.setLevel(settings.log_level)
     for name in _TALKATIVE:
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
+
+
+class _FewWrites(logging.StreamHandler[TextIO]):
+    """Writes the lines about requests some at a time, every other line at once.
+
+    To append to a file costs as much as a database statement, the more the busier its disk is. What
+    has waited goes ahead of what is written at once, so lines keep their order.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__(stream)
+        self._waiting: list[str] = []
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a line, or have it wait for a moment."""
+        try:
+            self._waiting.append(self.format(record) + self.terminator)
+            is_urgent = record.name != logger.name or record.levelno > logging.INFO
+            if is_urgent or len(self._waiting) >= MAX_WAITING or not self._flush_later():
+                self.flush()
+        except Exception:
+            self.handleError(record)
+
+    def flush(self) -> None:
+        """Write what waits."""
+        self.acquire()
+        try:
+            self._loop = None
+            if self._waiting:
+                lines, self._waiting = "".join(self._waiting), []
+                self.stream.write(lines)
+            super().flush()
+        finally:
+            self.release()
+
+    def _flush_later(self) -> bool:
+        """See to it that what waits is written soon; False where there is no event loop for it."""
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            return False
+        if self._loop is not loop:
+            self._loop = loop
+            loop.call_later(WRITE_INTERVAL, self.flush)
+        return True
 
 
 class _JsonFormatter(logging.Formatter):

@@ -1,13 +1,16 @@
 """Log lines, as a program reads them."""
 
+import asyncio
 import json
 import logging
 import sys
+import weakref
 from datetime import datetime
 
 import pytest
 import structlog
 
+from app import observability
 from app.observability import configure_logging
 from tests.databases import settings_for
 
@@ -53,6 +56,40 @@ def test_line_is_written_whatever_is_given_with_it(capsys: pytest.CaptureFixture
     written = capsys.readouterr().err
     assert [json.loads(line)["event"] for line in written.splitlines()] == ["Hello"] * 4
     assert "private" not in written
+
+
+async def test_lines_of_requests_are_written_together_and_in_order(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(observability, "WRITE_INTERVAL", 0.05)
+    configure_logging(settings_for(None, log_format="json"))
+    requests, others = logging.getLogger("app.http"), logging.getLogger("audit")
+
+    def written() -> list[str]:
+        return [json.loads(line)["event"] for line in capsys.readouterr().err.splitlines()]
+
+    requests.info("one")
+    requests.info("two")
+    assert written() == []
+    others.info("three")
+    assert written() == ["one", "two", "three"]
+    requests.info("four")
+    requests.error("five")
+    assert written() == ["four", "five"]
+    requests.info("six")
+    while not (late := written()):
+        await asyncio.sleep(0.01)
+    assert late == ["six"]
+    for _ in range(observability.MAX_WAITING):
+        requests.info("many")
+    assert len(written()) == observability.MAX_WAITING
+    requests.info("last")
+    await asyncio.to_thread(requests.info, "elsewhere")  # no loop runs there
+    assert written() == ["last", "elsewhere"]
+    requests.info("at the end")
+    (handler,) = [each for each in logging.getLogger().handlers if each.formatter is not None]
+    logging.shutdown([weakref.ref(handler)])  # as the interpreter does with all
+    assert written() == ["at the end"]
 
 
 @pytest.mark.parametrize("in_words", [True, False])
