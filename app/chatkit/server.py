@@ -91,19 +91,11 @@ logger = logging.getLogger("chatkit")
 class StreamingResult(AsyncIterable[bytes]):
     """A streaming answer: every element is exactly one ``data: <json>`` frame."""
 
-    def __init__(
-        self, stream: AsyncGenerator[bytes, None], pipeline: "list[TurnPipeline[Any]] | None" = None
-    ) -> None:
+    def __init__(self, stream: AsyncGenerator[bytes, None]) -> None:
         self.json_events = stream
-        self._pipeline = [] if pipeline is None else pipeline
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self.json_events
-
-    @property
-    def pipeline(self) -> TurnPipeline[Any] | None:
-        """The running turn, once it has begun: pending items, stream options, error id."""
-        return self._pipeline[0] if self._pipeline else None
 
 
 class NonStreamingResult:
@@ -290,18 +282,20 @@ class ChatKitServer(ABC, Generic[TContext]):
 
     def stream(self, request: StreamingReq, context: TContext) -> StreamingResult:
         """Return the stream of a request; nothing happens until it is iterated."""
-        pipelines: list[TurnPipeline[Any]] = []
-        return StreamingResult(self._stream_frames(request, context, pipelines), pipelines)
+        return StreamingResult(self._stream_frames(request, context))
+
+    async def open_turn(self, request: StreamingReq, context: TContext) -> TurnPipeline[TContext]:
+        """Check a streaming request and do its first writes; ``run()`` of the result is the rest.
+
+        Whoever calls this must see to it that it is not cancelled between two writes. Raises
+        ``NotFoundError`` and ``RequestRefusedError``.
+        """
+        return TurnPipeline(self, await TurnOpener(self, context).open(request), context)
 
     async def _stream_frames(
-        self,
-        request: StreamingReq,
-        context: TContext,
-        pipelines: list[TurnPipeline[Any]],
+        self, request: StreamingReq, context: TContext
     ) -> AsyncGenerator[bytes, None]:
-        turn = await finish(TurnOpener(self, context).open(request))
-        pipeline = TurnPipeline(self, turn, context)
-        pipelines.append(pipeline)
+        pipeline = await finish(self.open_turn(request, context))
         async with aclosing(pipeline.run()) as frames:
             async for frame in frames:
                 yield frame

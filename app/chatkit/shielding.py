@@ -16,15 +16,34 @@ async def finish(work: Coroutine[Any, Any, T]) -> T:
     ``work`` is a task of its own, so neither a cancelled task nor a cancelled anyio scope (which
     cancels again at every await) reaches it. A cancellation that arrived is raised afterwards.
     """
-    task = asyncio.create_task(work)
+    outcome: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+    task = asyncio.create_task(_report(work, outcome))
     try:
-        return await asyncio.shield(task)
+        return await outcome
     except asyncio.CancelledError:
         if task.done() and task.cancelled():
             raise  # from within
         with anyio.CancelScope(shield=True):
             await _end(task)
+        if not outcome.cancelled():
+            outcome.exception()  # retrieved
         raise
+
+
+async def _report(work: Coroutine[Any, Any, T], outcome: asyncio.Future[T]) -> None:
+    """Say how ``work`` ended as its last step: a shield would need one more turn of the loop."""
+    try:
+        result = await work
+    except asyncio.CancelledError:
+        outcome.cancel()
+        raise
+    except BaseException as error:
+        if outcome.done():
+            raise
+        outcome.set_exception(error)
+    else:
+        if not outcome.done():
+            outcome.set_result(result)
 
 
 async def _end(task: asyncio.Task[Any]) -> None:

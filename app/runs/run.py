@@ -16,7 +16,6 @@ from app.chatkit.pending import is_blank
 from app.chatkit.pipeline import TurnPipeline
 from app.chatkit.requests import StreamingReq, ThreadsCreateReq
 from app.chatkit.server import ChatKitServer
-from app.chatkit.shielding import finish
 from app.chatkit.sse import encode_event
 from app.chatkit.user_agent import set_user_agent
 from app.runs.ledger import RunLedger, RunState
@@ -78,6 +77,7 @@ class Run:
         self._pipeline: TurnPipeline[Any] | None = None
         self._stop_reason: StopReason | None = None
         self._snapshot_size = 0
+        self._keeps_on = False  # in the middle of writes, which no stop may tear apart
         self.ending = False
         self._opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         context.run = RunIdentity(id=self.id, kind=request.type, replica=options.replica)
@@ -104,7 +104,8 @@ class Run:
         if self._stop_reason is None and not self.task.done():
             self._stop_reason = reason
             self._context.interrupted = reason != "stopped"
-            self.task.cancel()
+            if not self._keeps_on:
+                self.task.cancel()
 
     def snapshot(self) -> list[AssistantMessageItem] | None:
         """Return the unfinished answers as the client sees them, or None if nothing is new."""
@@ -125,18 +126,11 @@ class Run:
 
     async def _carry_out(self) -> None:
         state: RunState = "failed"
-        has_announced = False
         set_user_agent()  # for all of this task, so that no step has to
         try:
-            async with aclosing(self._frames()) as frames:
-                async for frame in frames:
-                    self._append(frame)
-                    if not has_announced and self._pipeline and self._pipeline.has_announced:
-                        has_announced = True
-                        # What opens an answer goes out before the work on it begins, here and in
-                        # every other run that begins just now.
-                        for _ in range(LOOPS_TO_READER):
-                            await asyncio.sleep(0)
+            pipeline = await self._open()
+            async with aclosing(pipeline.run()) as frames:
+                await self._log(pipeline, frames)
             state = self._settled_state()
         except asyncio.CancelledError:
             if self._pipeline is not None and self._pipeline.is_settled:
@@ -150,40 +144,48 @@ class Run:
         except Exception as error:
             self._fail(error)
         finally:
-            await finish(self._end(state))
+            self._keeps_on = True
+            await self._end(state)
 
     def _settled_state(self) -> RunState:
         return "failed" if self._pipeline is not None and self._pipeline.failed else "completed"
 
-    async def _frames(self) -> AsyncGenerator[bytes, None]:
-        """Yield the turn's frames, once the thread is free for it."""
+    async def _open(self) -> TurnPipeline[Any]:
+        """Open the turn, once the thread is free for it."""
         deadline = asyncio.get_running_loop().time() + self._options.busy_wait
-        waiting = False
+        is_waiting = False
         while True:
-            result = self._server.stream(self._request, self._context)
+            self._keeps_on = True
             try:
-                async with aclosing(result.json_events) as frames:
-                    async for frame in frames:
-                        if self._pipeline is None:
-                            self._begin(result.pipeline)
-                        yield frame
-                return
+                self._pipeline = await self._server.open_turn(self._request, self._context)
+                self.thread_id = self._pipeline.thread_id
             except ThreadBusyError:
                 if self._options.thread_busy == "reject":
                     raise
                 if asyncio.get_running_loop().time() > deadline:
                     raise ThreadBusyError(STILL_BUSY) from None
-            if not waiting:
-                waiting = True
+            self._keeps_on = False
+            if self._stop_reason is not None:
+                self.task.cancel()  # by the next await
+            if self._pipeline is not None:
+                return self._pipeline
+            if not is_waiting:
+                is_waiting = True
                 if self._options.thread_busy == "interrupt" and self.thread_id:
                     await self._interrupt(self.user_id, self.thread_id)
-                yield encode_event(ProgressUpdateEvent(text=WAITING))
+                self._append(encode_event(ProgressUpdateEvent(text=WAITING)))
             await asyncio.sleep(self._options.busy_poll)
 
-    def _begin(self, pipeline: TurnPipeline[Any] | None) -> None:
-        self._pipeline = pipeline
-        if pipeline is not None:
-            self.thread_id = pipeline.thread_id
+    async def _log(self, pipeline: TurnPipeline[Any], frames: AsyncGenerator[bytes, None]) -> None:
+        has_announced = False
+        async for frame in frames:
+            self._append(frame)
+            if not has_announced and pipeline.has_announced:
+                has_announced = True
+                # What opens an answer goes out before the work on it begins, here and in every
+                # other run that begins just now.
+                for _ in range(LOOPS_TO_READER):
+                    await asyncio.sleep(0)
 
     def _append(self, frame: bytes) -> None:
         self.log.append(frame)

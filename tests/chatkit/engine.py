@@ -18,7 +18,14 @@ from app.chatkit.events import (
     ThreadStreamEvent,
 )
 from app.chatkit.items import ThreadItem, ThreadMetadata
-from app.chatkit.server import ChatKitServer, NonStreamingResult, StreamingResult
+from app.chatkit.pipeline import TurnPipeline
+from app.chatkit.requests import is_streaming_req
+from app.chatkit.server import (
+    ChatKitServer,
+    NonStreamingResult,
+    StreamingResult,
+    parse_request,
+)
 from app.chatkit.store import AttachmentStore, Store
 from tests.memory_store import MemoryStore
 from tests.samples import MOMENT, THREAD_ID
@@ -119,6 +126,15 @@ async def open_stream(
     result = await server.process(request, context)
     assert isinstance(result, StreamingResult)
     return result
+
+
+async def open_turn(
+    server: ChatKitServer[RequestContext], request: bytes, context: RequestContext = ADA
+) -> TurnPipeline[RequestContext]:
+    """Open the turn of a streaming request, as a run does."""
+    parsed = parse_request(request)
+    assert is_streaming_req(parsed)
+    return await server.open_turn(parsed, context)
 
 
 async def stream(

@@ -56,6 +56,7 @@ from tests.chatkit.engine import (
     done,
     notes,
     open_stream,
+    open_turn,
     read_frame,
     removed,
     replaced,
@@ -577,16 +578,15 @@ async def test_error_is_logged_with_an_id_and_not_told_when_it_is_unexpected(
         raise OSError("password=1234")
         yield
 
-    result = await open_stream(ScriptedServer(respond, await store_with()), say())
-    event = [read_frame(frame) async for frame in result][-1]
+    turn = await open_turn(ScriptedServer(respond, await store_with()), say())
+    event = [read_frame(frame) async for frame in turn.run()][-1]
     assert (event["code"], event["allow_retry"]) == ("stream.error", True)
     assert "1234" not in json.dumps(event)
-    assert result.pipeline is not None
-    assert result.pipeline.failed
-    assert result.pipeline.error_id is not None
-    assert result.pipeline.error_id in event["message"]
+    assert turn.failed
+    assert turn.error_id is not None
+    assert turn.error_id in event["message"]
     assert "password=1234" in logged.text
-    assert result.pipeline.error_id in [getattr(each, "error_id", "") for each in logged.records]
+    assert turn.error_id in [getattr(each, "error_id", "") for each in logged.records]
 
 
 async def test_stream_ends_with_an_error_when_the_options_cannot_be_had() -> None:

@@ -54,6 +54,7 @@ from tests.chatkit.engine import (
     done,
     message,
     open_stream,
+    open_turn,
     read_frame,
     removed,
     replaced,
@@ -138,13 +139,12 @@ async def test_options_are_those_of_the_server_when_it_overrides_them() -> None:
         def get_stream_options(self, thread: ThreadMetadata, context: Any) -> StreamOptions:
             return StreamOptions(allow_cancel=thread.id != THREAD_ID)
 
-    result = await open_stream(Server(ANSWER, await store_with()), say())
-    events = [read_frame(frame) async for frame in result]
+    turn = await open_turn(Server(ANSWER, await store_with()), say())
+    events = [read_frame(frame) async for frame in turn.run()]
     assert events[1]["stream_options"] == {"allow_cancel": False}
-    assert result.pipeline is not None
-    assert result.pipeline.allow_cancel is False
-    assert result.pipeline.thread_id == THREAD_ID
-    assert not result.pipeline.failed
+    assert turn.allow_cancel is False
+    assert turn.thread_id == THREAD_ID
+    assert not turn.failed
 
 
 @pytest.mark.parametrize(

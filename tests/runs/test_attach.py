@@ -130,7 +130,7 @@ async def test_run_goes_on_when_an_attached_reader_leaves(start_local: StartLoca
 async def test_snapshots_and_the_end_are_followed_when_another_replica_runs_it(
     start_local: StartLocal,
 ) -> None:
-    replica = await start_local(run_heartbeat=0.05)
+    replica = await start_local(run_heartbeat=60, run_takeover=120)  # snapshots when told to
     other = await start_local(run_heartbeat=0.05)
     async with Page(replica.url) as page, Page(other.url) as elsewhere:
         elsewhere.secret = page.secret
