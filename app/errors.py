@@ -21,13 +21,14 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.audit import AuditEvent, audit
 from app.chatkit.errors import (
     InvalidRequestError,
     NotFoundError,
     RequestRefusedError,
     ThreadConflictError,
 )
-from app.observability import get_request_id
+from app.observability import get_request_id, hide_link
 
 logger = logging.getLogger("app.errors")
 
@@ -55,10 +56,14 @@ class UnauthorizedError(AppError):
 
 
 class ForbiddenError(AppError):
-    """The caller may not do this."""
+    """The caller may not do this; ``event`` is what the audit log calls it."""
 
     status = 403
     code = "forbidden"
+
+    def __init__(self, message: str, *, event: AuditEvent = "access.refused") -> None:
+        super().__init__(message)
+        self.event: AuditEvent = event
 
 
 class PayloadTooLargeError(AppError):
@@ -151,7 +156,9 @@ def describe_error(error: Exception) -> JSONResponse:
             )
 
 
-async def _handle(_: Request, error: Exception) -> JSONResponse:
+async def _handle(request: Request, error: Exception) -> JSONResponse:
+    if isinstance(error, ForbiddenError):
+        audit(error.event, path=hide_link(request.url.path), reason=error.message)
     return describe_error(error)
 
 

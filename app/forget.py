@@ -2,6 +2,7 @@
 
 import asyncio
 
+from app.audit import audit
 from app.db.attachments import AttachmentLedger
 from app.db.database import Database
 from app.db.pool import create_pool
@@ -49,6 +50,7 @@ async def _forget(settings: Settings, user_id: str) -> str:
         await ledger.forget(user_id, [row.id for row in rows])
     finally:
         await pool.close()
+    audit("user.deleted", user_id=user_id)
     threads = gone.threads if gone else 0
     sessions = ended.sessions if ended else 0
     return f"{threads} threads, {len(rows)} files and {sessions} sessions of {user_id!r} are gone"

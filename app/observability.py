@@ -26,6 +26,7 @@ WRITE_INTERVAL = 0.1
 """Seconds that the line of a request may wait to be written."""
 MAX_WAITING = 100
 _ACCEPTABLE_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
+_LINK = re.compile(r"(/api/(?:files|previews|uploads)/).+")
 _QUIET_PATHS = frozenset({"/healthz", "/readyz"})
 _ONE_YEAR = "max-age=31536000"
 _NOTHING_RUNS = "default-src 'none'; frame-ancestors 'none'"
@@ -224,6 +225,11 @@ def get_request_id() -> str:
     return structlog.contextvars.get_contextvars().get("request_id", "")
 
 
+def hide_link(path: str) -> str:
+    """Return a path without the token that opens a file to whoever has it."""
+    return _LINK.sub(r"\1…", path)
+
+
 def came_by_https(scheme: str, headers: Headers) -> bool:
     """Return whether the browser's own connection is encrypted, as far as the proxy in front says.
 
@@ -283,7 +289,7 @@ class RequestMiddleware:
     def _log(self, scope: Scope, status: int, seconds: float) -> None:
         details: dict[str, Any] = {
             "method": scope["method"],
-            "path": scope["path"],
+            "path": hide_link(scope["path"]),
             "status": status,
             "duration_ms": round(seconds * 1000, 1),
         }

@@ -4,6 +4,7 @@ Values come from the environment or from ``.env``; a test keeps ``.env.example``
 fields here. ``load_settings`` refuses what is unsafe outside development and names the setting.
 """
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -11,6 +12,10 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 MIN_KEY_LENGTH = 24
+MIN_VARIETY = 8
+"""Different characters that a random secret has at the very least."""
+
+_ORIGIN = re.compile(r"https?://(?:[a-z0-9._-]+|\[[0-9a-f:]+\])(?::\d{1,5})?")
 
 
 class SettingsError(Exception):
@@ -140,6 +145,31 @@ class Settings(BaseSettings):
             raise ValueError("must start with http:// or https://")
         return value.rstrip("/") if value else None
 
+    @field_validator("openai_base_url", mode="after")
+    @classmethod
+    def _check_base_url(cls, value: str | None) -> str | None:
+        if value and not value.startswith(("http://", "https://")):
+            raise ValueError("must start with http:// or https://")
+        return value
+
+    @field_validator("cors_origins", mode="after")
+    @classmethod
+    def _check_origins(cls, value: list[str]) -> list[str]:
+        """Refuse what no browser's ``Origin`` can ever be equal to."""
+        for each in value:
+            if each != "*" and not _ORIGIN.fullmatch(each):
+                raise ValueError(
+                    f"{each!r} is no origin; write it as the browser does, https://chat.example or "
+                    "http://localhost:3000: lower case, no path"
+                )
+        return value
+
+    @property
+    def public_origin(self) -> str | None:
+        """The origin of ``PUBLIC_URL``, as a browser would send it."""
+        scheme, _, rest = (self.public_url or "").partition("://")
+        return f"{scheme}://{rest.partition('/')[0]}".lower() if rest else None
+
     @property
     def storage(self) -> str:
         """The URL of the storage: ``STORAGE_URL``, or a folder of ``data_dir``."""
@@ -184,10 +214,14 @@ class Settings(BaseSettings):
             problems += self._jwt_problems()
         if self.identity == "header" and not self.trusted_proxies:
             problems.append("TRUSTED_PROXIES is not set (IDENTITY=header believes only those)")
-        if self.identity == "none" and self.server_api_keys is None:
+        if self.identity == "none" and not any(key for _, key in self.named_server_keys()):
             problems.append("SERVER_API_KEYS is not set (with IDENTITY=none nobody gets a session)")
         if self.chatkit_workflow_id and self.openai_api_key is None:
             problems.append("OPENAI_API_KEY is not set (CHATKIT_WORKFLOW_ID needs it)")
+        if self.run_takeover < 2 * self.run_heartbeat:
+            problems.append("RUN_TAKEOVER is less than twice RUN_HEARTBEAT (live runs would end)")
+        if self.upload_keep <= self.upload_timeout:
+            problems.append("UPLOAD_KEEP is not more than UPLOAD_TIMEOUT (uploads would be swept)")
         return problems
 
     def _jwt_problems(self) -> list[str]:
@@ -211,12 +245,20 @@ class Settings(BaseSettings):
             problems.append("SIGNING_SECRET is not set (use at least 32 random characters)")
         elif len(self.signing_secret.get_secret_value()) < 32:
             problems.append("SIGNING_SECRET is too short (use at least 32 random characters)")
+        elif not _looks_random(self.signing_secret.get_secret_value()):
+            problems.append("SIGNING_SECRET is not random (secrets.token_hex(32) makes one)")
         if self.identity == "anonymous":
             problems.append("IDENTITY is 'anonymous' (anyone would get an identity)")
         if self.identity == "jwt":
             problems += self._unsafe_jwt()
+        if self.identity == "header" and any(each.endswith("/0") for each in self.trusted_proxies):
+            problems.append("TRUSTED_PROXIES trusts every address (anyone could be anyone)")
         if any(len(key) < MIN_KEY_LENGTH for _, key in self.named_server_keys()):
             problems.append("SERVER_API_KEYS has a key that is too short (at least 24 characters)")
+        if any(key and not _looks_random(key) for _, key in self.named_server_keys()):
+            problems.append("SERVER_API_KEYS has a key that is not random")
+        if not self.chatkit_api_base.startswith("https://"):
+            problems.append("CHATKIT_API_BASE is not https (the key would be readable on the way)")
         if "*" in self.cors_origins:
             problems.append("CORS_ORIGINS contains '*' (name the origins of your pages)")
         if self.uses_offline_model:
@@ -242,6 +284,11 @@ class Settings(BaseSettings):
             if each:
                 pairs.append((name, key) if colon else (f"key{place}", each))
         return pairs
+
+
+def _looks_random(secret: str) -> bool:
+    """Return whether there is some variety in a secret; phrases to be replaced have none."""
+    return len(set(secret)) >= MIN_VARIETY and "change" not in secret.lower()
 
 
 def load_settings(**overrides: Any) -> Settings:

@@ -25,7 +25,7 @@ from tests.databases import settings_for
 from tests.e2e.replica import ROOT, Page, Replica, free_port
 from tests.uploads.conftest import incoming
 
-SECRET = "x" * 32
+SECRET = "0123456789abcdef" * 2
 PRODUCTION = {
     "APP_ENV": "production",
     "IDENTITY": "somewhere:Else",

@@ -9,10 +9,11 @@ import pytest
 from app.settings import Settings, SettingsError, load_settings
 
 EXAMPLE = Path(__file__).parents[1] / ".env.example"
+SECRET = "0123456789abcdef" * 2
 SAFE = {
     "app_env": "production",
     "database_url": "postgresql://db.example/chat",
-    "signing_secret": "s" * 32,
+    "signing_secret": SECRET,
     "identity": "package.module:function",
     "openai_api_key": "sk-test",
 }
@@ -69,6 +70,11 @@ def test_production_starts_when_everything_is_set():
         ({"identity": "anonymous"}, "IDENTITY"),
         ({"cors_origins": "https://a.example,*"}, "CORS_ORIGINS"),
         ({"openai_api_key": None}, "OPENAI_API_KEY"),
+        ({"signing_secret": "a" * 40}, "SIGNING_SECRET"),
+        ({"signing_secret": "change-me-change-me-change-me-change-me"}, "SIGNING_SECRET"),
+        ({"identity": "header", "trusted_proxies": "10.0.0.0/8,::/0"}, "TRUSTED_PROXIES"),
+        ({"server_api_keys": f"one:{SECRET},two:{'a' * 24}"}, "SERVER_API_KEYS"),
+        ({"chatkit_api_base": "http://api.example"}, "CHATKIT_API_BASE"),
     ],
 )
 def test_production_names_the_setting_when_a_default_is_unsafe(change, name):
@@ -97,12 +103,44 @@ def test_the_variable_is_named_when_its_value_is_malformed(monkeypatch, variable
 def test_secrets_are_not_shown_when_settings_are_printed():
     text = repr(load_settings(**SAFE, openai_base_url="http://model.example"))
     assert "sk-test" not in text
-    assert "s" * 32 not in text
+    assert SECRET not in text
 
 
 def test_origins_are_a_list_when_the_variable_has_commas(monkeypatch):
     monkeypatch.setenv("CORS_ORIGINS", "https://a.example/ , https://b.example,")
     assert load_settings().cors_origins == ["https://a.example", "https://b.example"]
+
+
+@pytest.mark.parametrize(
+    "origin",
+    ["null", "chat.example", "https://chat.example/app", "https://Chat.example", "localhost:3000"],
+)
+def test_origin_is_refused_when_no_browser_sends_it(monkeypatch, origin):
+    monkeypatch.setenv("CORS_ORIGINS", f"https://a.example,{origin}")
+    with pytest.raises(SettingsError, match=f"^CORS_ORIGINS: .*{re.escape(origin)}"):
+        load_settings()
+
+
+@pytest.mark.parametrize(
+    "origin", ["*", "http://localhost:3000", "http://[::1]:8000", "https://a-b.example:444"]
+)
+def test_origin_is_taken_as_browsers_send_it(monkeypatch, origin):
+    monkeypatch.setenv("CORS_ORIGINS", origin)
+    assert load_settings().cors_origins == [origin]
+
+
+@pytest.mark.parametrize(
+    ("change", "name"),
+    [
+        ({"run_takeover": 1.5}, "RUN_TAKEOVER"),
+        ({"upload_keep": 100}, "UPLOAD_KEEP"),
+        ({"openai_base_url": "localhost:11434/v1"}, "OPENAI_BASE_URL"),
+        ({"identity": "none", "server_api_keys": ","}, "SERVER_API_KEYS"),
+    ],
+)
+def test_start_is_refused_when_settings_contradict_each_other(change, name):
+    with pytest.raises(SettingsError, match=f"^{name}"):
+        load_settings(**change)
 
 
 def test_empty_variables_count_as_not_set(monkeypatch):

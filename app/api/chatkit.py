@@ -9,7 +9,7 @@ from fastapi.routing import APIRoute
 from app.api.deps import Services, get_body, get_context, get_services, get_session
 from app.api.openapi import CHATKIT_REFUSALS
 from app.api.streams import STOP_HEADER, RunResponse
-from app.auth.audit import audit
+from app.audit import audit
 from app.auth.sessions import ChatSession
 from app.chatkit.context import RequestContext
 from app.chatkit.requests import (

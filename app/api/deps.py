@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from app.auth.audit import audit
+from app.audit import audit
 from app.auth.hosted import HostedSessions
 from app.auth.identity import Identity
 from app.auth.server_keys import ServerKeys
@@ -16,7 +16,7 @@ from app.chatkit.context import DEFAULT_LOCALE, RequestContext
 from app.chatkit.server import ChatKitServer
 from app.db.database import Database
 from app.errors import ForbiddenError, PayloadTooLargeError, UnauthorizedError
-from app.observability import came_by_https, get_request_id
+from app.observability import came_by_https, get_request_id, hide_link
 from app.runs.registry import Runs
 from app.settings import Settings
 from app.uploads.attachments import UploadStore
@@ -59,7 +59,7 @@ async def get_session(request: Request, services: ServicesDep) -> ChatSession:
     """Return the session whose client secret the request carries; raises 401 and 429."""
     session = await services.sessions.verify(get_secret(request))
     if session is None:
-        audit("session.refused", path=request.url.path)
+        audit("session.refused", path=hide_link(request.url.path))
         raise UnauthorizedError("The client secret is unknown, expired or cancelled")
     return session
 
@@ -68,6 +68,7 @@ def get_secret(request: Request) -> str:
     """Return the client secret that the request carries; raises 401."""
     secret = get_bearer(request)
     if not secret:
+        audit("session.refused", path=hide_link(request.url.path))
         raise UnauthorizedError("Send a client secret: 'Authorization: Bearer <client_secret>'")
     return secret
 
@@ -142,15 +143,21 @@ BodyDep = Annotated[bytes, Depends(get_body)]
 async def check_origin(request: Request, services: ServicesDep) -> None:
     """Refuse a cross-site browser request to a route that goes by a cookie; raises 403."""
     origin = request.headers.get("origin")
-    if origin in services.settings.cors_origins:
+    settings = services.settings
+    if origin is not None and (
+        origin in settings.cors_origins
+        or "*" in settings.cors_origins
+        or origin == settings.public_origin
+    ):
         return
     if origin is None:
         foreign = request.headers.get("sec-fetch-site") == "cross-site"
     else:
         foreign = origin.partition("://")[2] != request.headers.get("host")
     if foreign:
-        audit("origin.refused", path=request.url.path)
-        raise ForbiddenError("This origin is not allowed; add it to CORS_ORIGINS")
+        raise ForbiddenError(
+            "This origin is not allowed; add it to CORS_ORIGINS", event="origin.refused"
+        )
 
 
 SameOriginDep = Depends(check_origin)

@@ -25,7 +25,7 @@ from app.api.server_objects import (
     session_object,
     thread_object,
 )
-from app.auth.audit import audit
+from app.audit import audit
 from app.chatkit.context import RequestContext
 from app.chatkit.errors import InvalidRequestError, NotFoundError
 from app.chatkit.requests import ThreadDeleteParams, ThreadsDeleteReq

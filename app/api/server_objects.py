@@ -21,8 +21,19 @@ from app.db.all_threads import OwnedThread
 MAX_FILE_SIZE = 512  # megabytes
 DEFAULT_TTL = 600
 
-StateName = Annotated[str, Field(max_length=64)]
-StateValue = StrictStr | StrictBool | StrictInt | Annotated[StrictFloat, Field(allow_inf_nan=False)]
+
+def _check_unicode(value: str) -> str:
+    if not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise ValueError("must be Unicode text, without lone surrogates") from None
+    return value
+
+
+StateName = Annotated[str, Field(max_length=64), AfterValidator(_check_unicode)]
+StateText = Annotated[StrictStr, AfterValidator(_check_unicode)]
+StateValue = StateText | StrictBool | StrictInt | Annotated[StrictFloat, Field(allow_inf_nan=False)]
 Limit = Annotated[int, Field(ge=1, le=2**31 - 1)]
 
 

@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field
 
 from app.api.deps import SameOriginDep, ServicesDep, get_secret
 from app.api.openapi import refusals
-from app.auth.audit import audit
+from app.audit import audit
 from app.errors import UnauthorizedError
 
 router = APIRouter(prefix="/api/chatkit", tags=["sessions"])
@@ -48,6 +48,7 @@ async def create_session(
         audit("identity.refused", path=request.url.path)
         raise UnauthorizedError("The caller is not signed in")
     response.headers["Cache-Control"] = "no-store"
+    await services.sessions.count(user_id)
     if services.hosted is not None:
         hosted = await services.hosted.mint(user_id)
         return SessionResponse(client_secret=hosted.client_secret, expires_at=hosted.expires_at)

@@ -8,12 +8,12 @@ import asyncio
 import logging
 import math
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Any, cast
 
 import httpx
+from pydantic import BaseModel, Field, ValidationError
 
-from app.auth.audit import audit
+from app.audit import audit
 from app.errors import RateLimitedError, UpstreamError
 from app.settings import Settings
 
@@ -25,11 +25,11 @@ TIMEOUT = httpx.Timeout(15.0, connect=5.0)
 logger = logging.getLogger("app.hosted")
 
 
-@dataclass(frozen=True, slots=True)
-class HostedSession:
+class HostedSession(BaseModel):
     """A session that OpenAI minted; ``expires_at`` is in Unix seconds."""
 
-    client_secret: str
+    id: str | None = None
+    client_secret: str = Field(min_length=1)
     expires_at: int
 
 
@@ -69,11 +69,10 @@ class HostedSessions:
         if response.status_code != 200:
             raise _describe(response)
         try:
-            answer = cast("dict[str, Any]", response.json())
-            session = HostedSession(str(answer["client_secret"]), int(answer["expires_at"]))
-        except (ValueError, KeyError, TypeError):
+            session = HostedSession.model_validate_json(response.content)
+        except ValidationError:
             raise UpstreamError("OpenAI's answer was not understood") from None
-        audit("session.minted", user_id=user_id, session_id=answer.get("id"), hosted=True)
+        audit("session.minted", user_id=user_id, session_id=session.id, hosted=True)
         return session
 
     async def _post(self, body: dict[str, Any]) -> httpx.Response:
@@ -117,9 +116,10 @@ def _is_worth_repeating(status: int) -> bool:
 
 def _retry_after(response: httpx.Response) -> float | None:
     try:
-        return max(float(response.headers.get("retry-after", "")), 0.0)
+        seconds = float(response.headers.get("retry-after", ""))
     except ValueError:
         return None
+    return max(seconds, 0.0) if math.isfinite(seconds) else None
 
 
 def _describe(response: httpx.Response) -> RateLimitedError | UpstreamError:
@@ -140,6 +140,6 @@ def _error_code(response: httpx.Response) -> str:
     try:
         error = cast("dict[str, Any]", response.json())["error"]
         code = str(error.get("code") or error.get("type") or "unknown")
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return "unknown"
     return code if code.replace("_", "").isalnum() and len(code) <= 64 else "unknown"

@@ -10,9 +10,11 @@ id or None.
 import base64
 import hashlib
 import hmac
+import logging
 import os
 import secrets
 from collections.abc import Awaitable, Callable
+from inspect import iscoroutinefunction
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import Protocol
@@ -29,6 +31,8 @@ from app.settings import Settings, SettingsError
 
 COOKIE_NAME = "chatkit_visitor"
 COOKIE_LIFE = 365 * 24 * 3600
+
+logger = logging.getLogger("app.identity")
 
 
 class Identity(Protocol):
@@ -74,12 +78,16 @@ class AnonymousIdentity:
 class FunctionIdentity:
     """Asks the integrator's own function."""
 
-    def __init__(self, function: Callable[[Request], Awaitable[str | None]]) -> None:
+    def __init__(self, function: Callable[[Request], Awaitable[object]]) -> None:
         self._function = function
 
     async def identify(self, request: Request, response: Response) -> str | None:
         """Return what the function says; an id that is empty or too long counts as unknown."""
-        return accept_user_id(await self._function(request))
+        user_id = await self._function(request)
+        if user_id is not None and not isinstance(user_id, str):
+            logger.error("IDENTITY returned no text", extra={"kind": type(user_id).__name__})
+            return None
+        return accept_user_id(user_id)
 
 
 class NoIdentity:
@@ -104,6 +112,8 @@ def create_identity(settings: Settings) -> Identity:
         function = resolve_name(settings.identity)
     except (ImportError, AttributeError, ValueError) as error:
         raise SettingsError(f"IDENTITY: cannot load {settings.identity!r}: {error}") from error
+    if not (iscoroutinefunction(function) or iscoroutinefunction(type(function).__call__)):
+        raise SettingsError(f"IDENTITY: {settings.identity!r} is no async function")
     return FunctionIdentity(function)
 
 

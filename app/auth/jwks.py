@@ -81,7 +81,8 @@ class JwksKeys:
 def _read_keys(document: Any) -> dict[str, PyJWK]:
     """Return the keys that can check signatures; a shared secret has no place among them."""
     found: dict[str, PyJWK] = {}
-    for place, each in enumerate(cast("list[dict[str, Any]]", document["keys"])[:MAX_KEYS]):
+    for place, entry in enumerate(cast("list[object]", document["keys"])[:MAX_KEYS]):
+        each = cast("dict[str, Any]", entry) if isinstance(entry, dict) else {}
         if each.get("kty") in ("RSA", "EC", "OKP") and each.get("use", "sig") == "sig":
             try:
                 found[str(each.get("kid", f"#{place}"))] = PyJWK(each)

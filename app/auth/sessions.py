@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from app.auth.audit import audit
+from app.audit import audit
 from app.auth.configuration import OWN, SessionConfiguration, load_configuration
 from app.chatkit.context import SessionFeatures
 from app.chatkit.ids import create_id
@@ -29,7 +29,7 @@ KEEP_ENDED = 86_400.0
 
 SessionStatus = Literal["active", "expired", "cancelled"]
 
-# The session that is exchanged hands on its limits and configuration, unless new ones are given.
+# The session that is exchanged hands on its limits, what is used up of them, and its configuration.
 # Sessions that ended long ago go a few at a time, so nobody has to sweep the table.
 _MINT = """
 WITH old AS (
@@ -46,6 +46,11 @@ WITH old AS (
 ), forgotten AS (
   DELETE FROM rate_counters USING ended
   WHERE rate_counters.user_id = ended.user_id AND rate_counters.scope = ended.id
+), counted AS (
+  INSERT INTO rate_counters (user_id, scope, requests, ends_at)
+  SELECT user_id, $1, requests, ends_at FROM rate_counters JOIN old ON scope = old.id
+  WHERE user_id = $2 AND ends_at > now()
+  ON CONFLICT DO NOTHING
 )
 INSERT INTO chat_sessions (id, user_id, secret_hash, expires_at, limits, configuration)
 SELECT $1, $2, $3, now() + make_interval(secs => $4),
@@ -53,6 +58,15 @@ SELECT $1, $2, $3, now() + make_interval(secs => $4),
   coalesce((SELECT configuration FROM old), $8::jsonb)
 ON CONFLICT (id) DO UPDATE SET id = excluded.id
 RETURNING expires_at, (SELECT id FROM old) AS replaced"""
+
+_COUNT_USER = """
+INSERT INTO rate_counters AS counter (user_id, scope, requests, ends_at)
+VALUES ($1, '', 1, now() + interval '1 minute')
+ON CONFLICT (user_id, scope) DO UPDATE SET
+  requests = CASE WHEN counter.ends_at > now() THEN counter.requests + 1 ELSE 1 END,
+  ends_at = CASE WHEN counter.ends_at > now() THEN counter.ends_at ELSE excluded.ends_at END
+RETURNING user_id, NULL AS id, NULL AS session_waits,
+  CASE WHEN requests > $2::int THEN extract(epoch FROM ends_at - now())::float8 END AS user_waits"""
 
 # The session's counter comes first; what it refuses does not use up what the user has left.
 _VERIFY = """
@@ -97,7 +111,7 @@ WITH cancelled AS (
 )
 SELECT id, user_id, expires_at, limits, configuration,
   CASE WHEN cancelled_at IS NOT NULL OR EXISTS (SELECT 1 FROM cancelled) THEN 'cancelled'
-    ELSE 'expired' END AS status
+    ELSE 'expired' END AS status, EXISTS (SELECT 1 FROM cancelled) AS ended
 FROM chat_sessions WHERE id = $1"""
 
 
@@ -224,6 +238,15 @@ class ChatSessions:
             row.running,
         )
 
+    async def count(self, user_id: str) -> None:
+        """Count a request of a user who has no session yet; raises ``RateLimitedError``."""
+        if self._user_requests:
+            row = await self._database.row_across(
+                "sessions", _COUNT_USER, user_id, self._user_requests
+            )
+            if row is not None:
+                _check_rate(row)
+
     async def cancel(self, secret: str) -> bool:
         """End the session of a secret; return whether it was an active one."""
         row = await self._database.row_across("sessions", _CANCEL_HELD, hash_secret(secret))
@@ -236,7 +259,10 @@ class ChatSessions:
         row = await self._database.row_across("sessions", _CANCEL_BY_ID, session_id)
         if row is None:
             return None
-        audit("session.cancelled", user_id=row.user_id, session_id=row.id, server_key=server_key)
+        if row.ended:
+            audit(
+                "session.cancelled", user_id=row.user_id, session_id=row.id, server_key=server_key
+            )
         return EndedSession(
             row.id,
             row.user_id,

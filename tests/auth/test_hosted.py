@@ -80,8 +80,35 @@ async def test_page_learns_when_to_come_back_when_openai_stays_busy() -> None:
     assert len(server.requests) == ATTEMPTS
 
 
+@pytest.mark.parametrize("wait", ["nan", "inf", "-inf", "soon"])
+async def test_wait_is_our_own_when_openai_names_none_that_makes_sense(wait: str) -> None:
+    waits: list[float] = []
+    busy = [refusal(429, **{"Retry-After": wait})] * ATTEMPTS
+    async with fake_server(answers(*busy)) as server:
+        with pytest.raises(RateLimitedError) as caught:
+            await hosted(server, waits).mint("ada")
+    assert caught.value.headers == {"Retry-After": "5"}
+    assert waits == [0.5, 1.0]
+
+
+def nested(depth: int) -> str:
+    return "[" * depth + "]" * depth
+
+
 @pytest.mark.parametrize(
-    "answer", [None, refusal(500), FakeAnswer(body={}), FakeAnswer(body=["odd"])]
+    "answer",
+    [
+        None,
+        refusal(500),
+        FakeAnswer(body={}),
+        FakeAnswer(body=["odd"]),
+        FakeAnswer(body={"client_secret": None, "expires_at": 1}),
+        FakeAnswer(body={"client_secret": "", "expires_at": 1}),
+        FakeAnswer(body={"client_secret": {"a": 1}, "expires_at": 1}),
+        FakeAnswer(body={"client_secret": "ek_1", "expires_at": float("inf")}),
+        FakeAnswer(body=nested(100_000)),
+        FakeAnswer(403, nested(100_000)),
+    ],
 )
 async def test_error_is_clear_when_openai_does_not_answer_as_it_should(
     answer: FakeAnswer | None,

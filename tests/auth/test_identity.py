@@ -128,6 +128,46 @@ async def test_own_function_is_asked_when_it_is_named(given: str, user: str | No
     assert await identify(identity, make_request(("X-Test-User", given))) == user
 
 
+def no_coroutine(request: Request) -> str | None:
+    """Identify, but not asynchronously."""
+    return request.headers.get("x-test-user")
+
+
+async def number(request: Request) -> int:
+    """Identify by what is no text."""
+    return 7
+
+
+class CallableIdentity:
+    """An integrator's object that is called."""
+
+    async def __call__(self, request: Request) -> str | None:
+        """Identify."""
+        return "ada"
+
+
+an_object = CallableIdentity()
+
+
+async def test_own_object_is_asked_when_it_can_be_called() -> None:
+    identity = create_identity(settings_for(identity=f"{__name__}:an_object"))
+    assert await identify(identity, make_request()) == "ada"
+
+
+async def test_nobody_is_known_and_the_log_says_why_when_an_id_is_no_text(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    identity = create_identity(settings_for(identity=f"{__name__}:number"))
+    assert await identify(identity, make_request()) is None
+    assert vars(caplog.records[-1])["kind"] == "int"
+
+
+@pytest.mark.parametrize("name", ["no_coroutine", "USERS_THAT_ARE_NONE"])
+def test_start_is_refused_when_the_function_is_not_async(name: str) -> None:
+    with pytest.raises(SettingsError, match="IDENTITY"):
+        create_identity(settings_for(identity=f"{__name__}:{name}"))
+
+
 def test_start_is_refused_when_the_function_does_not_exist() -> None:
     with pytest.raises(SettingsError, match="IDENTITY"):
         create_identity(settings_for(identity="nowhere.to.be:found"))

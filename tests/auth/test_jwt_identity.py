@@ -212,12 +212,15 @@ async def test_shared_secrets_and_encryption_keys_are_ignored_when_they_are_publ
             {"kty": "oct", "k": secret, "kid": "one", "alg": "HS256"},
             {"kty": "XYZ", "kid": "odd"},
             keys[0] | {"use": "enc", "kid": "two"},
+            "no key",
+            keys[0] | {"kid": "three"},
         ]
     }
     async with fake_server(lambda _: FakeAnswer(body=document)) as server:
         identity = with_keys(server)
         assert await user_of(identity, sign(SECRET, "HS256", "one")) is None
         assert await user_of(identity, sign(RSA_KEY, "RS256", "two")) is None
+        assert await user_of(identity, sign(RSA_KEY, "RS256", "three")) == "ada"
 
 
 async def test_new_key_is_found_when_the_provider_has_rotated() -> None:

@@ -189,6 +189,34 @@ async def test_session_is_refused_when_it_asks_too_often_and_heard_again_in_the_
     assert await sessions.verify(minted.client_secret)
 
 
+async def test_limit_is_not_renewed_when_the_secret_is_exchanged(
+    pool: ConnectionPool, user_id: str
+) -> None:
+    sessions = ChatSessions(Database(pool))
+    minted = await sessions.mint(user_id, ttl=60, requests=3)
+    for _ in range(2):
+        assert await sessions.verify(minted.client_secret)
+    minted = await sessions.mint(user_id, ttl=60, replaces=minted.client_secret)
+    assert await sessions.verify(minted.client_secret)
+    minted = await sessions.mint(user_id, ttl=60, replaces=minted.client_secret)
+    with pytest.raises(RateLimitedError):
+        await sessions.verify(minted.client_secret)
+
+
+async def test_minting_counts_as_a_request_of_the_user(pool: ConnectionPool, user_id: str) -> None:
+    sessions = ChatSessions(Database(pool), user_requests=3)
+    minted = await sessions.mint(user_id, ttl=60)
+    await sessions.count(user_id)
+    assert await sessions.verify(minted.client_secret)
+    await sessions.count(user_id)
+    with pytest.raises(RateLimitedError) as caught:
+        await sessions.count(user_id)
+    assert caught.value.headers is not None
+    assert 1 <= int(caught.value.headers["Retry-After"]) <= 60
+    with pytest.raises(RateLimitedError):
+        await sessions.verify(minted.client_secret)
+
+
 async def test_limit_holds_exactly_when_replicas_count_at_the_same_time(
     pool: ConnectionPool, user_id: str
 ) -> None:
@@ -250,13 +278,16 @@ async def test_audit_log_tells_what_happened_without_any_secret(
         with pytest.raises(RateLimitedError):
             await sessions.verify(second.client_secret)
         await sessions.cancel(second.client_secret)
-        await sessions.cancel_by_id(first.id, server_key="billing")
+        third = await sessions.mint(user_id, ttl=60, server_key="billing")
+        for _ in range(2):  # of which one ends something
+            await sessions.cancel_by_id(third.id, server_key="billing")
     lines = [record for record in caplog.records if record.name == "audit"]
     assert [line.getMessage() for line in lines] == [
         "session.minted",
         "session.refreshed",
         "rate_limited",
         "session.cancelled",
+        "session.minted",
         "session.cancelled",
     ]
     assert all(vars(line)["user_id"] == user_id for line in lines)

@@ -91,6 +91,42 @@ async def test_session_is_minted_only_when_the_page_is_one_of_ours(
     assert (await client.post(SESSION, json={}, headers=headers)).status_code == status
 
 
+@pytest.mark.parametrize(
+    ("settings", "origin", "status"),
+    [
+        ({"public_url": "https://chat.example/app"}, "https://chat.example", 200),
+        ({"public_url": "https://chat.example/app"}, "http://chat.example", 403),
+        ({"cors_origins": "*"}, "https://anything.example", 200),
+        ({}, "https://anything.example", 403),
+    ],
+)
+async def test_session_is_minted_for_the_page_behind_a_proxy_and_where_every_origin_is_named(
+    database_url: str, user_id: str, settings: dict[str, Any], origin: str, status: int
+) -> None:
+    identity = "tests.security.identities:from_header"
+    async with (
+        running_application(database_url, identity=identity, **settings) as application,
+        application.client(headers={USER_HEADER: user_id}) as client,
+    ):
+        headers = {"Origin": origin, "Host": "inner:8000"}
+        assert (await client.post(SESSION, json={}, headers=headers)).status_code == status
+
+
+async def test_minting_is_limited_as_every_request_of_a_user(
+    database_url: str, user_id: str
+) -> None:
+    identity = "tests.security.identities:from_header"
+    async with (
+        running_application(
+            database_url, identity=identity, user_requests_per_minute=3
+        ) as application,
+        application.client(headers={USER_HEADER: user_id}) as client,
+    ):
+        answers = [await client.post(SESSION, json={}) for _ in range(4)]
+    assert [answer.status_code for answer in answers] == [200, 200, 200, 429]
+    assert int(answers[-1].headers["Retry-After"]) >= 1
+
+
 @pytest.mark.parametrize(("site", "status"), [("cross-site", 403), ("same-origin", 200)])
 async def test_session_is_minted_only_on_the_same_site_when_the_browser_hides_the_origin(
     client: httpx.AsyncClient, site: str, status: int
@@ -263,6 +299,8 @@ async def test_audit_log_has_who_was_refused_and_what_was_deleted(
         await client.post(SESSION, headers={"Origin": "https://evil.example"})
         await client.post(SESSION, headers={USER_HEADER: ""})
         await client.get("/v1/chatkit/threads", headers={"Authorization": "Bearer wrong-key"})
+        await client.post("/chatkit", json={})
+        await client.get(f"/api/files/{'forged' * 5}")
     lines = [record for record in caplog.records if record.name == "audit"]
     assert [line.getMessage() for line in lines] == [
         "thread.deleted",
@@ -270,10 +308,12 @@ async def test_audit_log_has_who_was_refused_and_what_was_deleted(
         "origin.refused",
         "identity.refused",
         "server_key.refused",
+        "session.refused",
+        "access.refused",
     ]
     assert (vars(lines[0])["user_id"], vars(lines[0])["thread_id"]) == (user_id, thread_id)
     told = " ".join(str(vars(record)) for record in caplog.records)
-    for private in (secret, "my words", "wrong-key"):
+    for private in (secret, "my words", "wrong-key", "forged"):
         assert private not in told
 
 

@@ -106,6 +106,7 @@ async def test_nothing_private_is_logged_when_everything_is_and_much_fails(
             fake.replies.append(Reply(text=WORDS))
             await talk(page, "forgotten")
             await go_wrong(page, thread_id)
+            token = await download(page)
             cookie = page.client.cookies["chatkit_visitor"]
             old = page.secret
             await page.client.post("/api/chatkit/session", json={"client_secret": old})
@@ -113,7 +114,7 @@ async def test_nothing_private_is_logged_when_everything_is_and_much_fails(
             await page.client.post("/api/chatkit/session", headers={"Origin": f"http://{WORDS}"})
     finally:
         await replica.stop()
-    private = (WORDS, page.secret, old, cookie, PROVIDER_KEY, SERVER_KEY, SIGNING_SECRET)
+    private = (WORDS, page.secret, old, cookie, token, PROVIDER_KEY, SERVER_KEY, SIGNING_SECRET)
     for each in private:
         lines = [line for line in replica.log.splitlines() if each in line]
         assert lines == [], each
@@ -122,6 +123,17 @@ async def test_nothing_private_is_logged_when_everything_is_and_much_fails(
     assert "Task exception was never retrieved" in replica.log
     for error in ("ValidationError", "ExceptionGroup", "KeyError", "RuntimeError"):
         assert error in replica.log
+
+
+async def download(page: Page) -> str:
+    """Upload a file and download it; return the token in its address, which is all it takes."""
+    sent = await page.client.post(
+        "/api/uploads", files={"file": ("a.txt", b"some text")}, headers=page.headers
+    )
+    link = await page.client.get(f"/api/attachments/{sent.json()['id']}/link", headers=page.headers)
+    url = link.json()["url"]
+    assert (await page.client.get(url)).content == b"some text"
+    return url.rpartition("/")[2]
 
 
 def raise_three() -> None:

@@ -122,6 +122,21 @@ async def test_pages_go_both_ways_and_over_all_users(
         await threads.list(after=ids[0], before=ids[1])
 
 
+@pytest.mark.parametrize("variables", [r'{"k": "\ud800"}', r'{"\udfff": 1}'])
+async def test_state_variables_are_refused_when_they_are_no_unicode(
+    client: openai.AsyncOpenAI, variables: str
+) -> None:
+    body = f'{{"user": "ada", "workflow": {{"id": "x", "state_variables": {variables}}}}}'
+    async with httpx.AsyncClient() as raw:
+        answer = await raw.post(
+            f"{client.base_url}chatkit/sessions",
+            content=body,
+            headers={"Authorization": f"Bearer {SERVER_KEY}", "Content-Type": "application/json"},
+        )
+    assert answer.status_code == 400
+    assert answer.json()["error"]["param"].startswith("workflow")
+
+
 @pytest.mark.parametrize(
     ("body", "param"),
     [

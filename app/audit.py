@@ -14,10 +14,12 @@ AuditEvent = Literal[
     "session.refused",
     "identity.refused",
     "origin.refused",
+    "access.refused",
     "server_key.refused",
     "rate_limited",
     "thread.deleted",
     "attachment.deleted",
+    "user.deleted",
 ]
 
 logger = logging.getLogger("audit")
