@@ -11,6 +11,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from typing import Any, cast
 
 import asyncpg  # pyright: ignore[reportMissingTypeStubs]
@@ -29,12 +30,9 @@ IDLE_TIME = 60.0
 """Seconds for which a connection beyond those that are kept waits for the next burst: to open one
 and prepare its statements costs as much as some fifty statements."""
 
-TO_GUARDED_ROLE = """
-SELECT set_config('role', app.rolname, false) FROM pg_roles AS app, pg_roles AS own
-WHERE app.rolname = 'chatkit_app' AND own.rolname = current_user
-  AND (own.rolsuper OR own.rolbypassrls)"""
-"""Gives up rights that row-level security would not hold for."""
-
+APP_ROLE = "chatkit_app"
+"""Owns nothing and is held by every policy; migrations make it where they may."""
+IS_UNGUARDED = "SELECT rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = current_user"
 
 IntegrityError = asyncpg.IntegrityConstraintViolationError
 """A statement broke a constraint: what its row belongs to is not there, say."""
@@ -47,6 +45,10 @@ _connect_to_server = cast(
 
 class DatabaseAwayError(ConnectionError):
     """The connection was lost in the middle; the statement may or may not have been carried out."""
+
+
+class UnguardedUserError(Exception):
+    """Row-level security does not hold for the user of ``DATABASE_URL``."""
 
 
 class DatabaseBusyError(TimeoutError):
@@ -240,8 +242,8 @@ def _give_up(waiter: asyncio.Future[Any], seconds: float) -> None:
 def create_pool(settings: Settings, *, guarded: bool = True) -> ConnectionPool:
     """Return a pool for ``DATABASE_URL``; nothing is connected yet.
 
-    If it is ``guarded``, row-level security holds also where the user is a superuser. Raises
-    ``DatabaseUrlError``.
+    If it is ``guarded``, row-level security holds also where the user is a superuser; where it
+    cannot, connections are refused with ``UnguardedUserError``. Raises ``DatabaseUrlError``.
     """
     if settings.database_url is None:
         raise DatabaseUrlError("it is not set")
@@ -270,7 +272,7 @@ def create_pool(settings: Settings, *, guarded: bool = True) -> ConnectionPool:
         if not guarded:
             return connection
         try:
-            await connection.execute(TO_GUARDED_ROLE)
+            await _give_up_rights(connection)
         except BaseException:
             connection.terminate()
             raise
@@ -280,6 +282,18 @@ def create_pool(settings: Settings, *, guarded: bool = True) -> ConnectionPool:
     return ConnectionPool(
         connect, kept=kept, limit=kept + settings.database_max_overflow, timeout=limit
     )
+
+
+async def _give_up_rights(connection: Any) -> None:
+    """Become the application's role, if there is one for us; raises ``UnguardedUserError``."""
+    with suppress(asyncpg.InsufficientPrivilegeError, asyncpg.InvalidParameterValueError):
+        await connection.execute(f"SET ROLE {APP_ROLE}")
+    if await connection.fetchval(IS_UNGUARDED):
+        raise UnguardedUserError(
+            "the user of DATABASE_URL passes row-level security by, which keeps tenants apart "
+            f"(let it create roles and run: python -m app migrate; or make it a member of "
+            f"{APP_ROLE}; or take BYPASSRLS away from it)"
+        )
 
 
 def _limits(seconds: float) -> dict[str, float]:
