@@ -112,7 +112,7 @@ def _create_lifespan(
             keep=settings.upload_keep,
             interval=settings.upload_janitor_interval,
         )
-        store = PostgresStore(database, uploads.urls)
+        store = PostgresStore(database, uploads.urls, running_answers=settings.user_running_answers)
         server = create_server(store, settings=settings)
         if server.attachment_store is None:  # an own one is meant
             server.attachment_store = uploads

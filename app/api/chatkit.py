@@ -12,6 +12,7 @@ from app.api.streams import STOP_HEADER, RunResponse
 from app.audit import audit
 from app.auth.sessions import ChatSession
 from app.chatkit.context import RequestContext
+from app.chatkit.errors import TooManyAnswersError
 from app.chatkit.requests import (
     AttachmentsCreateReq,
     AttachmentsDeleteReq,
@@ -63,7 +64,10 @@ async def _stream(
     if services.runs.draining:
         raise UnavailableError("The server is restarting. Please try again.")
     run = services.runs.start(services.server, parsed, context)
-    await run.opened()
+    try:
+        await run.opened()
+    except TooManyAnswersError:  # several began at once, here or on other replicas
+        raise _too_many(context.user_id, context.session_id) from None
     explicit = request.headers.get(STOP_HEADER, "").lower() == "explicit"
     return RunResponse(
         services.runs.read(run, stop_is_explicit=explicit), run.id, services.settings
@@ -73,21 +77,21 @@ async def _stream(
 def _check_running(session: ChatSession, services: Services) -> None:
     """Raise 429 where as many answers are being written for the user as are allowed.
 
-    The database knows those of all replicas; this one knows also those that have just begun.
+    This spares a request that is one too many the work; that several do not begin at once, the
+    store sees to.
     """
     allowed = services.settings.user_running_answers
     here = services.runs.count_running(session.user_id)
     if allowed and max(session.running, here) >= allowed:
-        audit(
-            "rate_limited",
-            user_id=session.user_id,
-            session_id=session.id,
-            limit="user_running_answers",
-        )
-        raise RateLimitedError(
-            "Too many answers are being written for you. Please wait until one is finished.",
-            retry_after=RUNNING_RETRY_AFTER,
-        )
+        raise _too_many(session.user_id, session.id)
+
+
+def _too_many(user_id: str, session_id: str | None) -> RateLimitedError:
+    audit("rate_limited", user_id=user_id, session_id=session_id, limit="user_running_answers")
+    return RateLimitedError(
+        "Too many answers are being written for you. Please wait until one is finished.",
+        retry_after=RUNNING_RETRY_AFTER,
+    )
 
 
 def _note_deletion(request: NonStreamingReq, context: RequestContext, services: Services) -> None:

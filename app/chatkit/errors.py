@@ -84,5 +84,9 @@ class UnsupportedError(RequestRefusedError, NotImplementedError):
     """The server was not given what the request needs (an attachment store, a handler)."""
 
 
+class TooManyAnswersError(RequestRefusedError):
+    """As many answers are being written for the user as may be; nothing was written."""
+
+
 class ThreadBusyError(ThreadConflictError):
     """Another run holds the thread; nothing was written."""

@@ -21,16 +21,23 @@ _THREAD_COLUMNS = "id, title, status, allowed_image_domains, metadata, created_a
 
 LOAD_THREAD = f"SELECT {_THREAD_COLUMNS} FROM threads WHERE user_id = $1 AND id = $2"
 
+# Whether the user may have one more answer written; no limit is 0.
+_ROOM = """
+room AS MATERIALIZED (
+  SELECT CASE WHEN $2::text IS NULL OR {limit}::bigint = 0 THEN true
+    ELSE answer_room($1, $2, {limit}::bigint) END AS free
+)"""
+
 CLAIM_THREAD = f"""
-WITH thread AS (
+WITH {_ROOM.format(limit="$6")}, thread AS (
   SELECT {_THREAD_COLUMNS} FROM threads WHERE user_id = $1 AND id = $3
 ), claim AS (
   INSERT INTO runs (user_id, id, thread_id, kind, owner)
-  SELECT $1, $2, thread.id, $4, $5 FROM thread
+  SELECT $1, $2, thread.id, $4, $5 FROM thread, room WHERE room.free
   ON CONFLICT DO NOTHING
   RETURNING 1
 )
-SELECT thread.*, EXISTS (SELECT 1 FROM claim) OR EXISTS (
+SELECT thread.*, (SELECT free FROM room) AS has_room, EXISTS (SELECT 1 FROM claim) OR EXISTS (
   SELECT 1 FROM runs WHERE user_id = $1 AND id = $2 AND thread_id = $3 AND state = 'running'
 ) AS claimed
 FROM thread"""
@@ -116,11 +123,12 @@ WITH {_FENCE}, {_BIND_ATTACHMENTS.format(condition=_HOLDS)}, touched AS (
   UPDATE threads SET updated_at = now() FROM ready WHERE user_id = $1 AND id = $3
 ), {_INSERT_MESSAGE} {_FOUND}"""
 
+_BEGINS = "coalesce((SELECT held FROM began), true) AND (SELECT free FROM room)"
 # A run begins with its thread, unless it had begun and has ended or lost its thread since.
 CREATE_THREAD_WITH_MESSAGE = f"""
-WITH began AS (
+WITH {_ROOM.format(limit="$18")}, began AS (
   SELECT state = 'running' AND thread_id = $3 AS held FROM runs WHERE user_id = $1 AND id = $2
-), {_BIND_ATTACHMENTS.format(condition="coalesce((SELECT held FROM began), true)")}, thread AS (
+), {_BIND_ATTACHMENTS.format(condition=_BEGINS)}, thread AS (
   INSERT INTO threads (user_id, id, title, status, allowed_image_domains, metadata, created_at)
   SELECT $1, $3, $11::text, $12::jsonb, $13::jsonb, $14::jsonb, $15::timestamptz FROM ready
   ON CONFLICT (user_id, id) DO NOTHING
@@ -129,7 +137,8 @@ WITH began AS (
   SELECT $1, $2, $3, $16, $17 FROM ready WHERE $2::text IS NOT NULL
   ON CONFLICT DO NOTHING
 ), {_INSERT_MESSAGE}
-SELECT coalesce((SELECT held FROM began), true) AS held, EXISTS (SELECT 1 FROM found) AS found"""
+SELECT coalesce((SELECT held FROM began), true) AS held, EXISTS (SELECT 1 FROM found) AS found,
+  (SELECT free FROM room) AS has_room"""
 
 LOAD_ITEM = """
 SELECT data, private FROM thread_items WHERE user_id = $1 AND thread_id = $2 AND id = $3"""

@@ -7,7 +7,12 @@ from typing import Any, Protocol
 from pydantic import TypeAdapter
 
 from app.chatkit.context import RequestContext
-from app.chatkit.errors import NotFoundError, ThreadBusyError, UnprocessableError
+from app.chatkit.errors import (
+    NotFoundError,
+    ThreadBusyError,
+    TooManyAnswersError,
+    UnprocessableError,
+)
 from app.chatkit.items import (
     Attachment,
     FeedbackKind,
@@ -24,6 +29,7 @@ from app.chatkit.wire import clean_text, dump_value, dump_wire, join_page
 from app.db import statements as sql
 from app.db.database import Database
 from app.db.pool import IntegrityError, Row
+from app.db.unfinished import UnfinishedItems
 
 _ITEM: TypeAdapter[ThreadItem] = TypeAdapter(ThreadItem)
 _ATTACHMENT: TypeAdapter[Attachment] = TypeAdapter(Attachment)
@@ -35,6 +41,7 @@ _LIST_ITEMS = {
     for visible in (False, True)
 }
 _LIST_THREADS = {order: sql.list_threads(newest_first=order == "desc") for order in ("asc", "desc")}
+TOO_MANY = "Too many answers are being written for you. Please wait until one is finished."
 
 
 class RunLostError(Exception):
@@ -61,12 +68,16 @@ class PostgresStore(Store[RequestContext]):
     """Threads, items and attachments in Postgres; the owner is ``context.user_id``.
 
     Writes of a run (``context.run``) are fenced: they raise ``RunLostError`` once another replica
-    has taken the run over.
+    has taken the run over. ``running_answers`` is how many runs a user may have at a time, on all
+    replicas; 0 means that there is no limit.
     """
 
-    def __init__(self, database: Database, links: FileLinks | None = None) -> None:
+    def __init__(
+        self, database: Database, links: FileLinks | None = None, *, running_answers: int = 0
+    ) -> None:
         self._database = database
         self._links = links
+        self._running_answers = running_answers
 
     def _hide(self, data: bytes, context: RequestContext) -> str:
         return (self._links.hide(data, context.user_id) if self._links else data).decode()
@@ -93,12 +104,20 @@ class PostgresStore(Store[RequestContext]):
             return await self.load_thread(thread_id, context)
         try:
             row = await self._database.row(
-                sql.CLAIM_THREAD, context.user_id, run.id, thread_id, run.kind, run.replica
+                sql.CLAIM_THREAD,
+                context.user_id,
+                run.id,
+                thread_id,
+                run.kind,
+                run.replica,
+                self._running_answers,
             )
         except IntegrityError:  # deleted meanwhile
             row = None
         if row is None:
             raise NotFoundError(f"Thread {thread_id} not found")
+        if not row.claimed and not row.has_room:
+            raise TooManyAnswersError(TOO_MANY)
         if not row.claimed:
             raise ThreadBusyError("Another answer is being written in this thread")
         return _to_thread(row)
@@ -160,7 +179,7 @@ class PostgresStore(Store[RequestContext]):
         """
         rows: Sequence[Row]
         rows = await self._item_rows(thread_id, after, limit, order, context, visible=True)
-        unfinished = _Unfinished(rows[0], order)
+        unfinished = UnfinishedItems(rows[0].unfinished, order)
         if not rows[0].cursor_found:
             unfinished.check_has(after)
             # The page before ended within the unfinished items: the oldest that a client sees
@@ -267,20 +286,22 @@ class PostgresStore(Store[RequestContext]):
     ) -> None:
         """Store a message, bind its attachments and create its thread: all or nothing."""
         values = [thread.id, *self._item_values(item, context), [each.id for each in attachments]]
-        statement = sql.ADD_USER_MESSAGE
+        missing = f"Thread {thread.id} not found"
         if new_thread:
             run = context.run
-            statement = sql.CREATE_THREAD_WITH_MESSAGE
             values += [*_thread_values(thread), thread.created_at]
             values += [run.kind, run.replica] if run else [None, None]
-        found = await self._write(
-            statement,
-            context,
-            *values,
-            missing=None if attachments else f"Thread {thread.id} not found",
-        )
-        if not found:
-            raise UnprocessableError("An attachment was deleted or sent in another thread")
+            values.append(self._running_answers)
+            row = await self._fenced(sql.CREATE_THREAD_WITH_MESSAGE, context, *values)
+            if not row.has_room:
+                raise TooManyAnswersError(TOO_MANY)
+        else:
+            row = await self._fenced(sql.ADD_USER_MESSAGE, context, *values, missing=missing)
+        if row.found:
+            return
+        if not attachments:
+            raise NotFoundError(missing)
+        raise UnprocessableError("An attachment was deleted or sent in another thread")
 
     # --- attachments and feedback ----------------------------------------------------------------
 
@@ -371,6 +392,15 @@ class PostgresStore(Store[RequestContext]):
 
         Raises ``NotFoundError(missing)`` instead where ``missing`` is given.
         """
+        row = await self._fenced(statement, context, *values, missing=missing)
+        if missing is not None and not row.found:
+            raise NotFoundError(missing)
+        return row.found
+
+    async def _fenced(
+        self, statement: str, context: RequestContext, *values: Any, missing: str | None = None
+    ) -> Row:
+        """Run a fenced statement and return its row; raises ``RunLostError``, ``NotFoundError``."""
         run_id = context.run.id if context.run else None
         try:
             row = await self._database.row(statement, context.user_id, run_id, *values)
@@ -378,9 +408,7 @@ class PostgresStore(Store[RequestContext]):
             raise NotFoundError(missing or "Thread not found") from error
         if row is None or not row.held:
             raise RunLostError(f"Run {run_id} no longer holds its thread")
-        if missing is not None and not row.found:
-            raise NotFoundError(missing)
-        return row.found
+        return row
 
 
 # --- rows to models and back ---------------------------------------------------------------------
@@ -414,32 +442,6 @@ def _to_thread(row: Row) -> ThreadMetadata:
         metadata=json.loads(row.metadata),
         created_at=row.created_at,
     )
-
-
-class _Unfinished:
-    """What an answer that is being written reads like so far, at the new end of its thread."""
-
-    def __init__(self, row: Row, order: str) -> None:
-        items: list[dict[str, Any]] = [] if row.unfinished is None else json.loads(row.unfinished)
-        self._is_newest_first = order == "desc"
-        self._items = [
-            (str(item["id"]), json.dumps(item, ensure_ascii=False).encode())
-            for item in (reversed(items) if self._is_newest_first else items)
-        ]
-        self._ids = [item_id for item_id, _ in self._items]
-
-    def check_has(self, item_id: str | None) -> None:
-        """Raise ``NotFoundError`` unless that is one of the items."""
-        if item_id not in self._ids:
-            raise NotFoundError(f"Item {item_id} not found")
-
-    def join(self, stored: list[tuple[str, bytes]], after: str | None) -> list[tuple[str, bytes]]:
-        """Return what is behind ``after`` of both."""
-        start = self._ids.index(after) + 1 if after in self._ids else 0
-        rest = self._items[start:]
-        if self._is_newest_first:
-            return rest + stored if after is None or start else stored
-        return stored + rest
 
 
 def _to_page(found: list[Any], limit: int) -> Page[Any]:

@@ -361,6 +361,47 @@ async def test_only_so_many_answers_are_written_for_a_user_at_a_time(
             assert again.status_code == 200
 
 
+async def test_no_more_answers_begin_when_several_replicas_are_asked_at_once(
+    database_url: str, user_id: str
+) -> None:
+    settings: dict[str, Any] = {
+        "identity": "tests.security.identities:from_header",
+        "assistant_server": "tests.security.assistants:WaitingServer",
+        "user_running_answers": 2,
+    }
+    gate = asyncio.Event()
+    async with (
+        running_application(database_url, **settings) as first,
+        running_application(database_url, **settings) as second,
+        first.client(headers={USER_HEADER: user_id}) as here,
+        second.client(headers={USER_HEADER: user_id}) as there,
+    ):
+        for application in (first, second):
+            application.services.server.gate = gate  # type: ignore[attr-defined]
+        secret = await mint(here)
+        asked = [
+            asyncio.create_task(ask(client, secret, "threads.create", input=message("Hello")))
+            for _ in range(6)
+            for client in (here, there)
+        ]
+        refused: set[asyncio.Task[httpx.Response]] = set()
+        waiting = set(asked)
+        while len(refused) < 10:
+            done, waiting = await asyncio.wait(waiting, return_when="FIRST_COMPLETED")
+            refused |= done
+        assert {task.result().status_code for task in refused} == {429}
+        assert {task.result().headers["retry-after"] for task in refused} == {"5"}
+        gate.set()
+        assert [(await task).status_code for task in waiting] == [200, 200]
+        threads = (await ask(here, secret, "threads.list")).json()["data"]
+        assert len(threads) == 2  # what was refused left nothing
+        thread_id = threads[0]["id"]
+        follow_up = await ask(
+            here, secret, "threads.add_user_message", thread_id=thread_id, input=message("And?")
+        )
+        assert follow_up.status_code == 200
+
+
 async def test_answers_on_other_replicas_count_too(
     application: Application, client: httpx.AsyncClient, user_id: str
 ) -> None:
