@@ -57,7 +57,11 @@ class AssistantServer(ChatKitServer[RequestContext]):
         """Yield the agent's answer to the thread as it stands, and set the title of a new one."""
         history = await self.load_history(thread, context, input_user_message)
         agent_context = AgentContext[RequestContext](
-            thread=thread, store=self.store, request_context=context, history=history
+            thread=thread,
+            store=self.store,
+            request_context=context,
+            loaded_history=history,
+            history_is_whole=len(history) < self.settings.history_items,
         )
         files = ThreadFiles(self.attachment_store, context, self.models.readable_files)
         run_config = self.create_run_config(thread, input_user_message)

@@ -6,6 +6,7 @@ puts the workflow's end in front of itself, wherever it comes from.
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from datetime import UTC
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, Generic
 
@@ -58,10 +59,14 @@ class ClientToolCall(BaseModel):
 
 @dataclass(slots=True)
 class TurnState:
-    """What ``AgentContext`` keeps of a turn: unread events, calls for the page, its workflow."""
+    """What ``AgentContext`` keeps of a turn: unread events, calls for the page, its workflow.
+
+    ``taken_ids`` are those that a new item must not have, of the thread and of the turn's runs.
+    """
 
     outbox: Outbox
     client_tool_calls: list[ClientToolCall]
+    taken_ids: set[str]
     announced_workflow_id: str | None = None
     stored_workflow_id: str | None = None
 
@@ -78,10 +83,14 @@ def _is_passed_over(item: ThreadItem) -> bool:
 class AgentContext(BaseModel, Generic[TContext]):
     """The context of an agent run: its thread, its store, and a way to stream from tools.
 
-    ``history`` may hold the newest items of the thread in ascending order, if the caller has loaded
-    them anyway; ``stream_agent_response`` then does not read the store. ``client_tool_call`` may be
-    assigned several times in a turn: each value becomes a pending call, reading returns the latest,
-    None forgets them all.
+    ``loaded_history`` may hold the newest items of the thread in ascending order, if the caller has
+    loaded them anyway; ``stream_agent_response`` then does not read them again. Say with
+    ``history_is_whole`` that they are all there are: ids of the model are then not looked up.
+    ``client_tool_call`` may be assigned several times in a turn: each value becomes a pending call,
+    reading returns the latest, None forgets them all.
+
+    It is made to be subclassed: what the engine keeps and does here by itself has names that begin
+    with ``chatkit_``, so that a subclass may call its own what it likes.
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
@@ -93,41 +102,42 @@ class AgentContext(BaseModel, Generic[TContext]):
     client_tool_call: ClientToolCall | None = None
     workflow_item: WorkflowItem | None = None
     generated_image_item: GeneratedImageItem | None = None
-    history: Annotated[list[ThreadItem] | None, SkipValidation] = None
+    loaded_history: Annotated[list[ThreadItem] | None, SkipValidation] = None
+    history_is_whole: bool = False
 
     if not TYPE_CHECKING:  # a visible __setattr__ would switch off the check of every assignment
 
         def __setattr__(self, name: str, value: Any) -> None:
             if name == "client_tool_call":
-                self._note_client_tool_call(value)
+                self._chatkit_note_call(value)
             super().__setattr__(name, value)
 
-    def _note_client_tool_call(self, call: ClientToolCall | None) -> None:
+    def _chatkit_note_call(self, call: ClientToolCall | None) -> None:
         if call is None:
-            self.turn.client_tool_calls.clear()
+            self.chatkit_turn.client_tool_calls.clear()
         elif call is not self.client_tool_call:
-            self.turn.client_tool_calls.append(call)
+            self.chatkit_turn.client_tool_calls.append(call)
 
     @cached_property
-    def turn(self) -> TurnState:
+    def chatkit_turn(self) -> TurnState:
         """What the turn has come to. (Not private: pydantic is slow to find those.)"""
         given = self.client_tool_call
-        return TurnState(Outbox(), [given] if given is not None else [])
+        return TurnState(Outbox(), [given] if given is not None else [], set())
 
     # --- for the bridge --------------------------------------------------------------------------
 
     @property
-    def outbox(self) -> Outbox:
+    def chatkit_outbox(self) -> Outbox:
         """Events that wait to be streamed."""
-        return self.turn.outbox
+        return self.chatkit_turn.outbox
 
-    def take_client_tool_calls(self) -> list[ClientToolCall]:
+    def chatkit_take_client_tool_calls(self) -> list[ClientToolCall]:
         """Return the calls assigned since this was last asked, in order."""
-        turn = self.turn
+        turn = self.chatkit_turn
         calls, turn.client_tool_calls = turn.client_tool_calls, []
         return calls
 
-    def continue_workflow(self, newest: list[ThreadItem]) -> None:
+    def chatkit_continue_workflow(self, newest: list[ThreadItem]) -> None:
         """Take up the workflow that the thread ends with, alone or behind tool calls.
 
         ``newest`` are the thread's newest items, ascending. Events that were streamed before are
@@ -140,22 +150,25 @@ class AgentContext(BaseModel, Generic[TContext]):
             self.workflow_item = last
         elif self.workflow_item.id != last.id:
             return
-        self.turn.stored_workflow_id = last.id
+        self.chatkit_turn.stored_workflow_id = last.id
         if last.workflow.tasks or last.workflow.type == "reasoning":
-            self.turn.announced_workflow_id = last.id
-        for event in self.outbox.take_all():
-            self.emit(event)
+            self.chatkit_turn.announced_workflow_id = last.id
+        for event in self.chatkit_outbox.take_all():
+            self.chatkit_emit(event)
 
-    async def keep_open_workflow(self) -> None:
-        """Store the workflow that is still open, so that the next run can continue it."""
+    async def chatkit_keep_open_workflow(self) -> None:
+        """Store the workflow that is still open, so that the next run can continue it.
+
+        One that was never shown, as it has no task yet, is not stored either.
+        """
         item = self.workflow_item
         if item is None:
             return
-        if self.turn.stored_workflow_id == item.id:
+        if self.chatkit_turn.stored_workflow_id == item.id:
             await self.store.save_item(self.thread.id, item, self.request_context)
-        else:
+        elif self.chatkit_turn.announced_workflow_id == item.id:
             await self.store.add_thread_item(self.thread.id, item, self.request_context)
-            self.turn.stored_workflow_id = item.id
+            self.chatkit_turn.stored_workflow_id = item.id
 
     # --- for tools -------------------------------------------------------------------------------
 
@@ -167,23 +180,23 @@ class AgentContext(BaseModel, Generic[TContext]):
 
     async def stream(self, event: ThreadStreamEvent) -> None:
         """Stream an event into the thread."""
-        self.emit(event)
+        self.chatkit_emit(event)
 
-    def emit(self, event: ThreadStreamEvent) -> None:
+    def chatkit_emit(self, event: ThreadStreamEvent) -> None:
         """Stream an event; an item of another kind ends the open workflow first."""
         if event.type == "thread.item.added" or event.type == "thread.item.done":
             item = event.item
             current = self.workflow_item
             if current and current.id != item.id and item.type not in SILENT_ITEM_TYPES:
-                self._end_workflow(current)
+                self.__end_workflow(current)
             if item.type == "workflow":
                 event = event.model_copy(update={"item": snapshot(item)})
                 if event.type == "thread.item.added":
                     self.workflow_item = item
-                    self.turn.announced_workflow_id = item.id
+                    self.chatkit_turn.announced_workflow_id = item.id
                 elif current and current.id == item.id:
                     self.workflow_item = None
-        self.outbox.put(event)
+        self.chatkit_outbox.put(event)
 
     async def stream_widget(
         self, widget: WidgetRoot | AsyncIterator[WidgetRoot], copy_text: str | None = None
@@ -200,8 +213,8 @@ class AgentContext(BaseModel, Generic[TContext]):
     async def start_workflow(self, workflow: Workflow) -> None:
         """Begin a workflow; a custom one shows with its first task. An open one ends."""
         if self.workflow_item is not None:
-            self._end_workflow(self.workflow_item)
-        item = self._create_workflow(workflow)
+            self.__end_workflow(self.workflow_item)
+        item = self.__create_workflow(workflow)
         if workflow.type == "reasoning" or workflow.tasks:
             await self.stream(ThreadItemAddedEvent(item=item))
         self.workflow_item = item
@@ -211,17 +224,17 @@ class AgentContext(BaseModel, Generic[TContext]):
     ) -> None:
         """End the open workflow; without a summary it shows how long it took."""
         if self.workflow_item is not None:
-            self._end_workflow(self.workflow_item, summary, expanded)
+            self.__end_workflow(self.workflow_item, summary, expanded)
 
     async def add_workflow_task(self, task: Task) -> None:
         """Append a task to the open workflow, or to a new custom one."""
         item = self.workflow_item
         if item is None:
-            item = self.workflow_item = self._create_workflow(Workflow(type="custom", tasks=[]))
+            item = self.workflow_item = self.__create_workflow(Workflow(type="custom", tasks=[]))
         workflow = item.workflow
         workflow.tasks.append(task)
         is_first = workflow.type != "reasoning" and len(workflow.tasks) == 1
-        if is_first and self.turn.announced_workflow_id != item.id:
+        if is_first and self.chatkit_turn.announced_workflow_id != item.id:
             await self.stream(ThreadItemAddedEvent(item=item))
         else:
             update = WorkflowTaskAdded(
@@ -241,7 +254,7 @@ class AgentContext(BaseModel, Generic[TContext]):
         update = WorkflowTaskUpdated(task=task.model_copy(deep=True), task_index=task_index)
         await self.stream(ThreadItemUpdatedEvent(item_id=item.id, update=update))
 
-    def _create_workflow(self, workflow: Workflow) -> WorkflowItem:
+    def __create_workflow(self, workflow: Workflow) -> WorkflowItem:
         return WorkflowItem(
             id=self.generate_id("workflow"),
             thread_id=self.thread.id,
@@ -249,19 +262,20 @@ class AgentContext(BaseModel, Generic[TContext]):
             workflow=workflow,
         )
 
-    def _end_workflow(
+    def __end_workflow(
         self, item: WorkflowItem, summary: WorkflowSummary | None = None, expanded: bool = False
     ) -> None:
         workflow = item.workflow
         if summary is not None:
             workflow.summary = summary
         elif workflow.summary is None:
-            elapsed = (now() - item.created_at).total_seconds()
+            # Assigned values are not validated: a time without a zone is taken as local time.
+            elapsed = (now() - item.created_at.astimezone(UTC)).total_seconds()
             workflow.summary = DurationSummary(duration=max(0, int(elapsed)))
         workflow.expanded = expanded
         self.workflow_item = None
-        if self.turn.stored_workflow_id == item.id:
+        if self.chatkit_turn.stored_workflow_id == item.id:
             # It is in the store already: "done" would add it a second time.
-            self.outbox.put(ThreadItemReplacedEvent(item=snapshot(item)))
+            self.chatkit_outbox.put(ThreadItemReplacedEvent(item=snapshot(item)))
         else:
-            self.outbox.put(ThreadItemDoneEvent(item=snapshot(item)))
+            self.chatkit_outbox.put(ThreadItemDoneEvent(item=snapshot(item)))

@@ -32,6 +32,7 @@ from app.chatkit.events import (
 )
 from app.chatkit.ids import create_id
 from app.chatkit.items import ThreadItem, ThreadMetadata
+from app.chatkit.loose import peek
 from app.chatkit.pending import PendingItems
 from app.chatkit.shielding import finish
 from app.chatkit.sse import encode_event
@@ -199,6 +200,7 @@ class TurnPipeline(Generic[TContext]):
 
     def _describe(self, error: Exception) -> ErrorEvent:
         if isinstance(error, CustomStreamError):
+            self._log_cause(error)
             return ErrorEvent(code="custom", message=error.message, allow_retry=error.allow_retry)
         if isinstance(error, StreamError):
             return ErrorEvent(code=error.code, allow_retry=error.allow_retry)
@@ -215,3 +217,14 @@ class TurnPipeline(Generic[TContext]):
             message=f"Something went wrong on our side (error id: {self.error_id}).",
             allow_retry=True,
         )
+
+    def _log_cause(self, error: CustomStreamError) -> None:
+        """Log what is behind an error whose text is for the user alone, such as a wrong API key."""
+        cause = error.__cause__
+        if cause is None:
+            return
+        extra: dict[str, Any] = {"thread_id": self._thread.id}
+        status = peek(cause, "status_code")
+        if status is not None:
+            extra["status_code"] = status
+        logger.warning("A stream ended with an error for the user", exc_info=cause, extra=extra)

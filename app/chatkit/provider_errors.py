@@ -3,6 +3,7 @@
 Provider messages are never shown: they name keys, accounts and deployments.
 """
 
+import json
 from collections.abc import Mapping
 from enum import StrEnum
 
@@ -11,6 +12,7 @@ import httpx2
 import openai
 from agents.exceptions import (
     MaxTurnsExceeded,
+    ModelBehaviorError,
     ModelRefusalError,
     ModelTimeoutError,
     ToolTimeoutError,
@@ -130,6 +132,9 @@ def classify_provider_error(error: BaseException) -> ProviderErrorKind | None:
             return Kind.CONNECTION
         case openai.APIError():
             return _classify_api_error(error)
+        case ModelBehaviorError() | json.JSONDecodeError():
+            # An answer that is none, as of a proxy's error page.
+            return Kind.SERVER_ERROR
         case _:
             return None
 

@@ -11,9 +11,10 @@ from app.chatkit.events import (
     ThreadItemDoneEvent,
     ThreadItemRemovedEvent,
     ThreadItemUpdatedEvent,
+    WorkflowTaskUpdated,
 )
 from app.chatkit.item_ids import is_own_id
-from app.chatkit.items import GeneratedImage, GeneratedImageItem, Task, now
+from app.chatkit.items import GeneratedImage, GeneratedImageItem, Task, WorkflowItem, now
 from app.chatkit.loose import peek, peek_text
 from app.chatkit.response_converter import ResponseStreamConverter
 
@@ -32,7 +33,7 @@ class Images:
 
     def __init__(self, context: AgentContext[Any], converter: ResponseStreamConverter) -> None:
         self._context = context
-        self._outbox = context.outbox
+        self._outbox = context.chatkit_outbox
         self._converter = converter
         self._pending: dict[Any, GeneratedImageItem] = {}
 
@@ -112,9 +113,9 @@ class Images:
 
 @dataclass(slots=True)
 class ShownTask:
-    """A task in a workflow."""
+    """A task in a workflow, which may have ended since."""
 
-    workflow_id: str
+    workflow_item: WorkflowItem
     task: Task
 
 
@@ -126,8 +127,10 @@ class HostedTools:
         self._converter = converter
         self._shown: dict[Any, ShownTask] = {}
 
-    def begin_response(self) -> None:
-        """Forget the places of the response before."""
+    def end_response(self) -> None:
+        """Show that nothing works any more on what the response has left unfinished."""
+        for shown in self._shown.values():
+            self._replace(shown, shown.task.model_copy(update={"status_indicator": "none"}))
         self._shown.clear()
 
     async def add_item(self, event: Any, item: Any) -> None:
@@ -139,21 +142,27 @@ class HostedTools:
         workflow_item = self._context.workflow_item
         if workflow_item is not None:
             key = place_of(event, peek(item, "id"))
-            self._shown[key] = ShownTask(workflow_item.id, task)
+            self._shown[key] = ShownTask(workflow_item, task)
 
     async def finish_item(self, event: Any, item: Any) -> None:
-        """Show what a tool has done; nothing if its workflow has ended meanwhile."""
+        """Show what a tool has done, also in a workflow that has ended meanwhile."""
         task = await self._converter.hosted_tool_to_task(item, done=True)
         if task is None:
             return
         shown = self._shown.pop(place_of(event, peek(item, "id")), None)
         if shown is None:
             await self._context.add_workflow_task(task)
+        else:
+            self._replace(shown, task)
+
+    def _replace(self, shown: ShownTask, task: Task) -> None:
+        """Put ``task`` in the place of a shown one; nothing if the latter is not there any more."""
+        tasks = shown.workflow_item.workflow.tasks
+        index = next((index for index, each in enumerate(tasks) if each is shown.task), None)
+        if index is None:
             return
-        workflow_item = self._context.workflow_item
-        if workflow_item is None or workflow_item.id != shown.workflow_id:
-            return
-        for index, each in enumerate(workflow_item.workflow.tasks):
-            if each is shown.task:
-                await self._context.update_workflow_task(task, index)
-                return
+        tasks[index] = task
+        update = WorkflowTaskUpdated(task=task.model_copy(deep=True), task_index=index)
+        # What has ended is in the store: the pipeline applies the update to it there.
+        event = ThreadItemUpdatedEvent(item_id=shown.workflow_item.id, update=update)
+        self._context.chatkit_outbox.put(event)

@@ -4,6 +4,7 @@ A message is known by its place in the model's response (``output_index``), sinc
 repeat and some servers send none. Places are forgotten with each new response.
 """
 
+from collections.abc import Awaitable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -54,13 +55,18 @@ class Messages:
         self, context: AgentContext[Any], converter: ResponseStreamConverter, ids: ItemIds
     ) -> None:
         self._context = context
-        self._outbox = context.outbox
+        self._outbox = context.chatkit_outbox
         self._converter = converter
         self._ids = ids
         self._by_place: dict[Any, StreamedMessage] = {}
         self._by_raw_id: dict[str, StreamedMessage] = {}
         self._last: StreamedMessage | None = None
         self.has_refused = False
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the response has no message so far."""
+        return self._last is None
 
     def begin_response(self) -> None:
         """Forget the places of the response before."""
@@ -70,16 +76,23 @@ class Messages:
 
     # --- events of parts -------------------------------------------------------------------------
 
-    def add_text(self, event: Any) -> None:
-        """Stream a delta of text or of a refusal. The hot path."""
+    def add_text(self, event: Any) -> Awaitable[None] | None:
+        """Stream a delta of text or of a refusal. The hot path: it waits for nothing, mostly."""
         delta = getattr(event, "delta", None)
         if not delta:
-            return
+            return None
         message = self._by_place.get(getattr(event, "output_index", None))
         if message is None or not message.is_open:
-            message = self._find_or_begin(event)
-            if message is None:
-                return
+            return self._begin_with_text(event, delta)
+        self._put_text(message, event, delta)
+        return None
+
+    async def _begin_with_text(self, event: Any, delta: str) -> None:
+        message = await self._find_or_begin(event)
+        if message is not None:
+            self._put_text(message, event, delta)
+
+    def _put_text(self, message: StreamedMessage, event: Any, delta: str) -> None:
         index = getattr(event, "content_index", None) or 0
         part = message.parts.get(index)
         if part is None:
@@ -92,13 +105,13 @@ class Messages:
         content = await convert_part(peek(event, "part"), self._converter)
         if content is None:
             return
-        message = self._find_or_begin(event)
+        message = await self._find_or_begin(event)
         if message is not None:
             self._begin_part(message, peek(event, "content_index") or 0, content)
 
-    def finish_text(self, event: Any) -> None:
+    async def finish_text(self, event: Any) -> None:
         """Stream the end of a part, with the annotations it has gathered."""
-        message = self._find_or_begin(event)
+        message = await self._find_or_begin(event)
         if message is None:
             return
         index = peek(event, "content_index") or 0
@@ -112,7 +125,7 @@ class Messages:
         annotation = await convert_annotation(peek(event, "annotation"), self._converter)
         if annotation is None:
             return
-        message = self._find_or_begin(event)
+        message = await self._find_or_begin(event)
         if message is None:
             return
         index = peek(event, "content_index") or 0
@@ -133,14 +146,14 @@ class Messages:
         known = self._by_place.get(place)
         if known is not None and known.is_open and known.raw_id == raw_id:
             return
-        self._begin(place, raw_id, await self._convert(item))
+        await self._begin(place, raw_id, await self._convert(item))
 
     async def finish_item(self, event: Any, item: Any) -> None:
         """Stream the finished message, under the id and time of its beginning."""
         place, raw_id = peek(event, "output_index"), peek(item, "id")
         message = self._find(place, raw_id)
         if message is None:
-            message = self._remember(place, raw_id)
+            message = await self._remember(place, raw_id)
         elif not message.is_open:
             return
         message.is_open = False
@@ -154,7 +167,7 @@ class Messages:
         for index, part in message.parts.items():
             if index < len(content) and not content[index].annotations:
                 content[index].annotations = list(part.annotations)
-        self._context.emit(ThreadItemDoneEvent(item=self._to_item(message, content)))
+        self._context.chatkit_emit(ThreadItemDoneEvent(item=self._to_item(message, content)))
 
     # --- places ----------------------------------------------------------------------------------
 
@@ -170,25 +183,26 @@ class Messages:
             return None
         return message
 
-    def _find_or_begin(self, event: Any) -> StreamedMessage | None:
+    async def _find_or_begin(self, event: Any) -> StreamedMessage | None:
         """Return the open message of an event, or None if that message is finished already."""
         place, raw_id = peek(event, "output_index"), peek(event, "item_id")
         message = self._find(place, raw_id)
         if message is None:
-            return self._begin(place, raw_id, [])
+            return await self._begin(place, raw_id, [])
         return message if message.is_open else None
 
-    def _begin(
+    async def _begin(
         self, place: Any, raw_id: Any, content: list[AssistantMessageContent]
     ) -> StreamedMessage:
-        message = self._remember(place, raw_id)
+        message = await self._remember(place, raw_id)
         for index, part in enumerate(content):
             message.parts[index] = StreamedPart([part.text], list(part.annotations))
-        self._context.emit(ThreadItemAddedEvent(item=self._to_item(message, content)))
+        self._context.chatkit_emit(ThreadItemAddedEvent(item=self._to_item(message, content)))
         return message
 
-    def _remember(self, place: Any, raw_id: Any) -> StreamedMessage:
-        message = StreamedMessage(self._ids.claim(raw_id, "message"), raw_id, now())
+    async def _remember(self, place: Any, raw_id: Any) -> StreamedMessage:
+        item_id = await self._ids.claim(raw_id, "message")
+        message = StreamedMessage(item_id, raw_id, now())
         self._last = message
         if place is not None:
             self._by_place[place] = message

@@ -30,7 +30,7 @@ class Thoughts:
 
     def __init__(self, context: AgentContext[Any]) -> None:
         self._context = context
-        self._outbox = context.outbox
+        self._outbox = context.chatkit_outbox
         self._streaming: StreamingThought | None = None
         self._announced: set[Any] = set()
         self._summarised: set[Any] = set()

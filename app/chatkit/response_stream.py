@@ -96,13 +96,13 @@ class AgentResponse(AsyncGenerator[ThreadStreamEvent, None]):
 
     async def _stream(self) -> AsyncGenerator[ThreadStreamEvent, None]:
         self._is_started = True
-        context, result, outbox = self._context, self._result, self._context.outbox
+        context, result, outbox = self._context, self._result, self._context.chatkit_outbox
         pump: asyncio.Task[None] | None = None
         is_finished = False
         try:
-            history = await _load_history(context)
-            context.continue_workflow(history)
-            bridge = RunBridge(context, self._converter, history)
+            history, is_whole = await _load_history(context)
+            context.chatkit_continue_workflow(history)
+            bridge = RunBridge(context, self._converter, history, is_whole=is_whole)
             pump = asyncio.create_task(bridge.read(result))
             pump.add_done_callback(lambda _: outbox.wake())
             while not (pump.done() and _is_tripped(pump)):
@@ -119,8 +119,8 @@ class AgentResponse(AsyncGenerator[ThreadStreamEvent, None]):
             bridge.finish(result)
             for event in outbox.take_all():
                 yield event
-            await context.keep_open_workflow()
-            bridge.finish_client_tool_calls(result)
+            await context.chatkit_keep_open_workflow()
+            await bridge.finish_client_tool_calls(result)
             for event in outbox.take_all():
                 yield event
             is_finished = True
@@ -176,11 +176,11 @@ async def _shut_down(result: RunResultStreaming, pump: asyncio.Task[None] | None
         logger.warning("A cancelled run has not ended", extra={"seconds": SHUTDOWN_SECONDS})
 
 
-async def _load_history(context: AgentContext[Any]) -> list[ThreadItem]:
-    """Return the newest items of the thread, ascending."""
-    if context.history is not None:
-        return context.history
+async def _load_history(context: AgentContext[Any]) -> tuple[list[ThreadItem], bool]:
+    """Return the newest items of the thread, ascending, and whether they are all it has."""
+    if context.loaded_history is not None:
+        return context.loaded_history, context.history_is_whole
     page = await context.store.load_thread_items(
         context.thread.id, None, RECENT_ITEMS, "desc", context.request_context
     )
-    return page.data[::-1]
+    return page.data[::-1], not page.has_more

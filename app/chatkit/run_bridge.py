@@ -20,8 +20,13 @@ from app.chatkit.errors import CustomStreamError
 from app.chatkit.events import NoticeEvent, ThreadItemDoneEvent
 from app.chatkit.item_ids import ItemIds, is_own_id
 from app.chatkit.items import ClientToolCallItem, ThreadItem, now
-from app.chatkit.loose import peek, peek_text
-from app.chatkit.provider_errors import describe_failure
+from app.chatkit.loose import peek, peek_list, peek_text
+from app.chatkit.output_watch import OutputWatch
+from app.chatkit.provider_errors import (
+    ProviderErrorKind,
+    create_provider_error,
+    describe_failure,
+)
 from app.chatkit.response_converter import ResponseStreamConverter
 from app.chatkit.response_items import HostedTools, Images
 from app.chatkit.response_messages import Messages
@@ -39,10 +44,12 @@ class RunBridge:
         context: AgentContext[Any],
         converter: ResponseStreamConverter,
         history: list[ThreadItem],
+        *,
+        is_whole: bool,
     ) -> None:
         self._context = context
         self._converter = converter
-        self._ids = ItemIds(context, (item.id for item in history))
+        self._ids = ItemIds(context, (item.id for item in history), is_whole=is_whole)
         self._messages = Messages(context, converter, self._ids)
         self._thoughts = Thoughts(context)
         self._images = Images(context, converter)
@@ -51,12 +58,13 @@ class RunBridge:
         self._function_calls: list[FunctionCall] = []
         self._failure: CustomStreamError | None = None
         self._is_incomplete = False
+        self._output = OutputWatch()
 
     def _handlers(self) -> dict[str, Handler]:
         """Return the handler for each kind of Responses event; other kinds are left out."""
         messages, thoughts = self._messages, self._thoughts
         return {
-            "response.created": self._begin_response,
+            "response.created": self._open_response,
             "response.completed": self._complete_response,
             "response.incomplete": self._note_incomplete,
             "response.failed": self._note_failed,
@@ -111,8 +119,13 @@ class RunBridge:
             close = getattr(events, "aclose", None)
             if close is not None:
                 await close()
+            self._tools.end_response()
         if self._failure is not None:
             raise self._failure
+        if self._output.is_missing:
+            raise create_provider_error(
+                ProviderErrorKind.SERVER_ERROR, self._converter.error_texts
+            ) from ModelBehaviorError("The model's stream ended without any output")
 
     def finish(self, result: RunResultStreaming) -> None:
         """Stream what is known only at the end of a run that did not fail."""
@@ -121,44 +134,51 @@ class RunBridge:
         if waiting:
             tools = ", ".join(dict.fromkeys(waiting))
             message = self._converter.get_notice("approval").format(tools=tools)
-            self._context.emit(NoticeEvent(level="info", message=message))
+            self._context.chatkit_emit(NoticeEvent(level="info", message=message))
 
-    def finish_client_tool_calls(self, result: RunResultStreaming) -> None:
+    async def finish_client_tool_calls(self, result: RunResultStreaming) -> None:
         """Stream the pending client tool calls, the last items of a run."""
-        calls = self._context.take_client_tool_calls()
+        calls = self._context.chatkit_take_client_tool_calls()
         if not calls:
             return
         stop_names = names_that_stop(peek(result, "last_agent"))
         bound = bind_client_tool_calls(calls, self._function_calls, stop_names)
         for call, match in zip(calls, bound, strict=True):
             item = ClientToolCallItem(
-                id=self._ids.claim(match.item_id if match else None, "tool_call"),
+                id=await self._ids.claim(match.item_id if match else None, "tool_call"),
                 thread_id=self._context.thread.id,
                 created_at=now(),
                 name=call.name,
                 arguments=call.arguments,
                 call_id=(match.call_id if match else "") or self._context.generate_id("tool_call"),
             )
-            self._context.emit(ThreadItemDoneEvent(item=item))
+            self._context.chatkit_emit(ThreadItemDoneEvent(item=item))
 
     # --- handlers --------------------------------------------------------------------------------
 
-    def _begin_response(self, event: Any) -> None:
+    def _open_response(self, event: Any) -> None:
+        self._output.begin_response()
+        self._begin_response()
+
+    def _begin_response(self) -> None:
         self._is_incomplete = False
         self._messages.begin_response()
         self._thoughts.begin_response()
-        self._tools.begin_response()
+        self._tools.end_response()
         self._images.end_response()
 
     def _complete_response(self, event: Any) -> None:
         self._turn += 1
-        self._begin_response(event)
+        if not self._messages.is_empty or peek_list(peek(event, "response"), "output"):
+            self._output.note()
+        self._output.end_response(has_shown=bool(self._context.chatkit_outbox.produced))
+        self._begin_response()
 
     def _note_incomplete(self, event: Any) -> None:
         self._is_incomplete = True
         reason = peek_text(peek(peek(event, "response"), "incomplete_details"), "reason")
         message = self._converter.get_notice(reason)
-        self._context.emit(NoticeEvent(level="warning", message=message))
+        self._context.chatkit_emit(NoticeEvent(level="warning", message=message))
 
     def _note_failed(self, event: Any) -> None:
         self._note_error(peek(peek(event, "response"), "error"))
@@ -171,6 +191,7 @@ class RunBridge:
         )
 
     async def _add_item(self, event: Any) -> None:
+        self._output.note()
         item = peek(event, "item")
         match peek(item, "type"):
             case "message":
@@ -183,6 +204,7 @@ class RunBridge:
                 await self._tools.add_item(event, item)
 
     async def _finish_item(self, event: Any) -> None:
+        self._output.note()
         item = peek(event, "item")
         match peek(item, "type"):
             case "message":
@@ -202,7 +224,7 @@ class RunBridge:
             return
         self._function_calls.append(call)
         if is_own_id(call.item_id):
-            self._context.outbox.produced[call.item_id] = None
+            self._context.chatkit_outbox.produced[call.item_id] = None
 
     def _remember(self, output: Any) -> None:
         """Keep a finished call for the turns to come."""
@@ -217,4 +239,4 @@ class RunBridge:
             arguments=call.arguments,
             output=peek(output, "output"),
         )
-        self._context.emit(ThreadItemDoneEvent(item=item))
+        self._context.chatkit_emit(ThreadItemDoneEvent(item=item))

@@ -146,7 +146,10 @@ def clamp_limit(limit: int | None) -> int:
 
 
 class ChatKitServer(ABC, Generic[TContext]):
-    """Answers ChatKit requests from a store and from what a subclass implements."""
+    """Answers ChatKit requests from a store and from what a subclass implements.
+
+    Its own methods have mangled names, so that a subclass may use any for its helpers.
+    """
 
     actions: ActionRouter[TContext] | None = None
     """Handlers of actions. Without it, ``action`` and ``sync_action`` are for the subclass."""
@@ -192,9 +195,10 @@ class ChatKitServer(ABC, Generic[TContext]):
 
         By default ``actions`` has the handler. What comes here has passed ``check_action``.
         """
-        if self.actions is None:
+        router = self.__router()
+        if router is None:
             raise UnsupportedError("This server does not offer actions")
-        return self.actions.stream(self, thread, action, sender, context)
+        return router.stream(self, thread, action, sender, context)
 
     async def sync_action(
         self,
@@ -204,9 +208,10 @@ class ChatKitServer(ABC, Generic[TContext]):
         context: TContext,
     ) -> SyncCustomActionResponse:
         """Answer an action that was declared with ``streaming: false``; see ``action``."""
-        if self.actions is None:
+        router = self.__router()
+        if router is None:
             raise UnsupportedError("This server does not offer synchronous actions")
-        return await self.actions.answer(self, thread, action, sender, context)
+        return await router.answer(self, thread, action, sender, context)
 
     def check_action(
         self, action: Action[str, Any], sender: WidgetItem | None, *, streaming: bool
@@ -216,7 +221,12 @@ class ChatKitServer(ABC, Generic[TContext]):
         A widget's action must be in the stored widget as it was sent; an action of the page itself
         must be declared for that, if there is a router. Override it to allow more.
         """
-        check_action(action, sender, self.actions, streaming=streaming)
+        check_action(action, sender, self.__router(), streaming=streaming)
+
+    def __router(self) -> ActionRouter[TContext] | None:
+        # A subclass written for the official server may keep anything under so common a name.
+        actions: object = self.actions
+        return self.actions if isinstance(actions, ActionRouter) else None
 
     async def add_feedback(
         self, thread_id: str, item_ids: list[str], feedback: FeedbackKind, context: TContext
@@ -272,17 +282,13 @@ class ChatKitServer(ABC, Generic[TContext]):
     ) -> StreamingResult | NonStreamingResult:
         """Answer a parsed request.
 
-        Raises ``NotFoundError`` and ``RequestRefusedError``; for a streaming request they are
-        raised by the first step of its iterator, before the first frame.
+        Raises ``NotFoundError`` and ``RequestRefusedError``; for a streaming request nothing
+        happens, and so nothing is raised, before the first step of its iterator.
         """
         logger.debug("request", extra={"request_type": request.type})
         if is_streaming_req(request):
-            return self.stream(request, context)
-        return NonStreamingResult(await self._answer(request, context))
-
-    def stream(self, request: StreamingReq, context: TContext) -> StreamingResult:
-        """Return the stream of a request; nothing happens until it is iterated."""
-        return StreamingResult(self._stream_frames(request, context))
+            return StreamingResult(self.__stream_frames(request, context))
+        return NonStreamingResult(await self.__answer(request, context))
 
     async def open_turn(self, request: StreamingReq, context: TContext) -> TurnPipeline[TContext]:
         """Check a streaming request and do its first writes; ``run()`` of the result is the rest.
@@ -292,7 +298,7 @@ class ChatKitServer(ABC, Generic[TContext]):
         """
         return TurnPipeline(self, await TurnOpener(self, context).open(request), context)
 
-    async def _stream_frames(
+    async def __stream_frames(
         self, request: StreamingReq, context: TContext
     ) -> AsyncGenerator[bytes, None]:
         pipeline = await finish(self.open_turn(request, context))
@@ -300,14 +306,14 @@ class ChatKitServer(ABC, Generic[TContext]):
             async for frame in frames:
                 yield frame
 
-    async def _answer(self, request: NonStreamingReq, context: TContext) -> bytes:
+    async def __answer(self, request: NonStreamingReq, context: TContext) -> bytes:
         match request:
             case ThreadsGetByIdReq():
-                return await self._get_thread(request.params.thread_id, context)
+                return await self.__get_thread(request.params.thread_id, context)
             case ThreadsListReq():
-                return await self._list_threads(request, context)
+                return await self.__list_threads(request, context)
             case ThreadsUpdateReq():
-                return await self._rename_thread(request, context)
+                return await self.__rename_thread(request, context)
             case ThreadsDeleteReq():
                 await self.store.delete_thread(request.params.thread_id, context)
                 return b"{}"
@@ -321,40 +327,40 @@ class ChatKitServer(ABC, Generic[TContext]):
                 await self.add_feedback(params.thread_id, params.item_ids, params.kind, context)
                 return b"{}"
             case AttachmentsCreateReq():
-                store = self._require_attachment_store()
+                store = self.__require_attachment_store()
                 attachment = await store.create_attachment(request.params, context)
                 await self.store.save_attachment(attachment, context)
                 return dump_wire(attachment)
             case AttachmentsDeleteReq():
                 attachment_id = request.params.attachment_id
-                await self._require_attachment_store().delete_attachment(attachment_id, context)
+                await self.__require_attachment_store().delete_attachment(attachment_id, context)
                 await self.store.delete_attachment(attachment_id, context)
                 return b"{}"
             case InputTranscribeReq():
-                return await self._transcribe(request, context)
+                return await self.__transcribe(request, context)
             case ThreadsSyncCustomActionReq():
-                return await self._sync_action(request, context)
+                return await self.__sync_action(request, context)
             case _:
                 assert_never(request)
 
-    async def _get_thread(self, thread_id: str, context: TContext) -> bytes:
+    async def __get_thread(self, thread_id: str, context: TContext) -> bytes:
         thread = await self.store.load_thread(thread_id, context)
         items = await self.store.load_items_json(thread_id, None, DEFAULT_PAGE_SIZE, "asc", context)
         return _with_items(to_thread_response(thread), items)
 
-    async def _list_threads(self, request: ThreadsListReq, context: TContext) -> bytes:
+    async def __list_threads(self, request: ThreadsListReq, context: TContext) -> bytes:
         params = request.params
         page = await load_listed_threads(self.store, params, clamp_limit(params.limit), context)
         threads = [to_thread_response(each) for each in page.data]
         return dump_wire(Page(data=threads, has_more=page.has_more, after=page.after))
 
-    async def _rename_thread(self, request: ThreadsUpdateReq, context: TContext) -> bytes:
+    async def __rename_thread(self, request: ThreadsUpdateReq, context: TContext) -> bytes:
         thread = await self.store.load_thread(request.params.thread_id, context)
         thread.title = request.params.title
         await self.store.save_thread_changes(thread, frozenset({"title"}), context)
         return dump_wire(to_thread_response(thread))
 
-    async def _transcribe(self, request: InputTranscribeReq, context: TContext) -> bytes:
+    async def __transcribe(self, request: InputTranscribeReq, context: TContext) -> bytes:
         params = request.params
         try:
             data = base64.b64decode(params.audio_base64, validate=True)
@@ -365,7 +371,7 @@ class ChatKitServer(ABC, Generic[TContext]):
         result = await self.transcribe(AudioInput(data=data, mime_type=params.mime_type), context)
         return dump_wire(result)
 
-    async def _sync_action(self, request: ThreadsSyncCustomActionReq, context: TContext) -> bytes:
+    async def __sync_action(self, request: ThreadsSyncCustomActionReq, context: TContext) -> bytes:
         params = request.params
         thread = await self.store.load_thread(params.thread_id, context)
         check_active(thread)
@@ -376,7 +382,7 @@ class ChatKitServer(ABC, Generic[TContext]):
             response = SyncCustomActionResponse()
         return dump_wire(response)
 
-    def _require_attachment_store(self) -> AttachmentStore[TContext]:
+    def __require_attachment_store(self) -> AttachmentStore[TContext]:
         if self.attachment_store is None:
             raise UnsupportedError("This server takes no files: it has no AttachmentStore")
         return self.attachment_store

@@ -27,7 +27,7 @@ from app.chatkit.items import (
     now,
 )
 from app.chatkit.requests import AttachmentCreateParams
-from app.chatkit.wire import dump_page
+from app.chatkit.wire import dump_wire, join_page
 
 TContext = TypeVar("TContext", default=Any)
 
@@ -130,7 +130,7 @@ class Store(ABC, Generic[TContext]):
     async def load_thread_items(
         self, thread_id: str, after: str | None, limit: int, order: str, context: TContext
     ) -> Page[ThreadItem]:
-        """Return a page of items, hidden ones included; ``after`` is an item id."""
+        """Return a page of items, hidden ones included; ``after`` is that of the page before."""
 
     @abstractmethod
     async def save_attachment(self, attachment: Attachment, context: TContext) -> None:
@@ -258,18 +258,20 @@ class Store(ABC, Generic[TContext]):
         """Return a page of the items that a client may see, as the JSON of a ``Page``.
 
         A page is full as long as there are more visible items, however many hidden ones lie
-        between them, and its cursor is always the id of a visible item.
+        between them. No more is read than what is wanted, so that the page ends where a read ended:
+        the store's own cursor is the page's.
         """
         visible: list[ThreadItem] = []
         cursor, more = after, True
-        while more and len(visible) <= limit:
+        while more and len(visible) < limit:
             page = await self.load_thread_items(
-                thread_id, cursor, limit + 1 - len(visible), order, context
+                thread_id, cursor, limit - len(visible), order, context
             )
             visible.extend(item for item in page.data if not is_hidden(item))
-            more = page.has_more and bool(page.data)
-            cursor = page.data[-1].id if page.data else None
-        return dump_page(visible[:limit], has_more=len(visible) > limit)
+            more, cursor = page.has_more and bool(page.data), _next_cursor(page)
+        return join_page(
+            [dump_wire(item) for item in visible], has_more=more, after=cursor if more else None
+        )
 
     async def scan_items(
         self, thread_id: str, context: TContext
@@ -282,7 +284,12 @@ class Store(ABC, Generic[TContext]):
                 yield item
             if not page.has_more or not page.data:
                 return
-            after = page.data[-1].id
+            after = _next_cursor(page)
+
+
+def _next_cursor(page: Page[ThreadItem]) -> str | None:
+    """Return where the next page begins: as the store says or, for want of that, the last id."""
+    return page.after or (page.data[-1].id if page.data else None)
 
 
 def create_mark(thread_id: str, key: str) -> SDKHiddenContextItem:

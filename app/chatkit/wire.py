@@ -85,9 +85,3 @@ def join_page(items: Sequence[bytes], *, has_more: bool, after: str | None) -> b
     cursor = b',"after":' + dump_value(after) if has_more and after else b""
     more = b"true" if has_more else b"false"
     return b'{"data":[' + b",".join(items) + b'],"has_more":' + more + cursor + b"}"
-
-
-def dump_page(items: Sequence[Any], *, has_more: bool) -> bytes:
-    """Return the JSON of a ``Page`` of models that have an ``id``, which is the cursor."""
-    after = items[-1].id if items and has_more else None
-    return join_page([dump_wire(item) for item in items], has_more=has_more, after=after)

@@ -1,6 +1,6 @@
 """``AgentContext``: ids, streaming, and the laws of workflows."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
 
 import pytest
@@ -263,6 +263,26 @@ async def test_workflow_is_stored_without_an_event_when_the_run_ends() -> None:
     assert item.workflow.tasks == [task()]
 
 
+async def test_workflow_is_not_stored_when_it_was_never_shown() -> None:
+    context = await create_context()
+    await context.start_workflow(Workflow(type="custom", tasks=[]))
+    assert await drain(context) == []
+    assert stored(context) == []
+
+
+@pytest.mark.parametrize("zone", [None, UTC])
+async def test_workflow_ends_when_its_time_was_assigned_with_or_without_a_zone(
+    zone: tzinfo | None,
+) -> None:
+    context = await create_context()
+    await context.add_workflow_task(task())
+    assert context.workflow_item is not None
+    context.workflow_item.created_at = datetime.now(zone) - timedelta(seconds=90)
+    await context.end_workflow()
+    [ended] = items(await drain(context))
+    assert 90 <= ended.workflow.summary.duration < 3600
+
+
 # --- continued workflows -------------------------------------------------------------------------
 
 
@@ -272,7 +292,7 @@ async def test_workflow_goes_on_when_the_thread_ends_with_it(
     behind: tuple[ThreadItem, ...], with_history: bool
 ) -> None:
     old = [workflow_item("One"), *behind]
-    context = await create_context(*old, history=old if with_history else None)
+    context = await create_context(*old, loaded_history=old if with_history else None)
 
     stream = stream_agent_response(context, FakeRun(turn(text("Hi"))))  # type: ignore[arg-type] - as much of a result as is needed
     first = await anext(stream)

@@ -8,6 +8,8 @@ from contextlib import aclosing
 from typing import Any
 
 import anyio
+import httpx
+import openai
 import pytest
 
 from app.chatkit.context import RequestContext
@@ -569,6 +571,31 @@ async def test_error_event_says_what_was_raised_when_it_is_meant_for_the_user(
 
     server = ScriptedServer(fail if at_once else fail_later, await store_with())
     assert (await stream(server, say()))[-1] == {"type": "error", **expected}
+
+
+async def test_cause_is_logged_once_when_the_user_is_told_in_other_words(
+    logged: pytest.LogCaptureFixture,
+) -> None:
+    response = httpx.Response(401, request=httpx.Request("POST", "https://provider.example"))
+
+    async def respond(*_: Any) -> AsyncIterator[ThreadStreamEvent]:
+        try:
+            raise openai.AuthenticationError("Incorrect API key", response=response, body=None)
+        except openai.APIError as error:
+            raise CustomStreamError("Not available.") from error
+        yield
+
+    events = await stream(ScriptedServer(respond, await store_with()), say())
+    assert events[-1] == {
+        "type": "error",
+        "code": "custom",
+        "message": "Not available.",
+        "allow_retry": False,
+    }
+    [record] = logged.records
+    assert (record.levelno, record.__dict__["thread_id"]) == (logging.WARNING, THREAD_ID)
+    assert record.__dict__["status_code"] == 401
+    assert "openai.AuthenticationError: Incorrect API key" in logged.text
 
 
 async def test_error_is_logged_with_an_id_and_not_told_when_it_is_unexpected(

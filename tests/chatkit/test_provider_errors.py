@@ -1,5 +1,6 @@
 """Provider failures in words for a person."""
 
+import json
 from typing import Any
 
 import httpx
@@ -73,6 +74,8 @@ def api_error(
             Kind.RATE_LIMIT,
             True,
         ),
+        (ModelBehaviorError(SECRET), Kind.SERVER_ERROR, True),
+        (json.JSONDecodeError("Expecting value", "<html>", 0), Kind.SERVER_ERROR, True),
         (MaxTurnsExceeded("Max turns (10) exceeded"), Kind.TOO_MANY_STEPS, True),
         (ModelTimeoutError(30), Kind.TIMEOUT, True),
         (ToolTimeoutError("tool", 30), Kind.TOOL_TIMEOUT, True),
@@ -86,7 +89,7 @@ def test_error_is_told_in_plain_words_when_a_provider_fails(
     assert (described.message, described.allow_retry) == (ERROR_TEXTS[kind], allow_retry)
 
 
-@pytest.mark.parametrize("error", [ValueError("x"), UserError("x"), ModelBehaviorError("x")])
+@pytest.mark.parametrize("error", [ValueError("x"), UserError("x")])
 def test_error_is_left_alone_when_it_is_no_providers(error: Exception) -> None:
     assert describe_provider_error(error) is None
 

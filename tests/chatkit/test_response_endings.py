@@ -43,6 +43,7 @@ from tests.scripted_model import (
     failed,
     image,
     incomplete,
+    refusal,
     text,
     turn,
 )
@@ -152,6 +153,28 @@ async def test_notice_names_the_tools_when_they_wait_for_approval() -> None:
     events = await run([steps], tools=[delete])
     [notice] = [event for event in events if event.type == "notice"]
     assert (notice.level, notice.message) == ("info", "Waiting for approval: delete")
+
+
+@pytest.mark.parametrize("turns", [[turn()], [turn()[1:]], [turn(call("search")), turn()[1:]]])
+async def test_run_fails_when_the_model_says_nothing_at_all(turns: list[list[Step]]) -> None:
+    with pytest.raises(CustomStreamError, match="problem on its side") as caught:
+        await run(turns, tools=[search])
+    assert caught.value.allow_retry
+    assert caught.value.__cause__ is not None
+    assert not other_tasks()
+
+
+@pytest.mark.parametrize(
+    "turns",
+    [
+        [turn(call("search")), turn()],
+        [turn(text(""))],
+        [turn(refusal("No."))],
+        [turn(image()), turn()],
+    ],
+)
+async def test_run_ends_quietly_when_the_model_has_nothing_to_say(turns: list[list[Step]]) -> None:
+    assert "error" not in shape(await run(turns, tools=[search]))
 
 
 # --- cancellation --------------------------------------------------------------------------------
@@ -275,7 +298,7 @@ async def test_cancellation_is_a_failure_when_it_comes_from_within_the_run() -> 
 
 async def test_no_cyclic_garbage_is_made_when_text_streams() -> None:
     async def garbage_of(deltas: int) -> int:
-        context = await create_context(history=[])
+        context = await create_context(loaded_history=[])
         steps = turn(text(*["x"] * deltas))
         gc.collect()
         await collect([], context, FakeRun(steps))
@@ -330,7 +353,7 @@ async def test_what_was_produced_is_removed_in_order_when_an_output_guardrail_tr
 
 
 async def test_queued_events_are_dropped_when_a_guardrail_trips() -> None:
-    context = await create_context(history=[])
+    context = await create_context(loaded_history=[])
     stream = stream_agent_response(
         context,
         FakeRun(  # type: ignore[arg-type] - as much of a result as is needed
@@ -353,7 +376,7 @@ def _tripwire() -> Exception:
 
 
 async def test_nothing_is_left_over_when_the_context_is_used_again() -> None:
-    context = await create_context(history=[])
+    context = await create_context(loaded_history=[])
     with pytest.raises(InputGuardrailTripwireTriggered):
         await collect([], context, FakeRun([*turn(text("a")), _tripwire()]))
     events: list[ThreadStreamEvent] = []

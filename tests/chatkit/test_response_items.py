@@ -1,12 +1,21 @@
 """The bridge: reasoning, hosted tools, images, client tool calls."""
 
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from agents import RunContextWrapper, function_tool
 
-from app.chatkit.agents import AgentContext, ClientToolCall, ResponseStreamConverter
+from app.chatkit.agents import (
+    AgentContext,
+    ClientToolCall,
+    ResponseStreamConverter,
+    stream_agent_response,
+)
 from app.chatkit.client_tool_calls import FunctionCall, bind_client_tool_calls
+from app.chatkit.errors import CustomStreamError
 from app.chatkit.events import ThreadStreamEvent
 from app.chatkit.items import CustomTask, SearchTask, Task
 from tests.chatkit.agent_runs import (
@@ -18,12 +27,14 @@ from tests.chatkit.agent_runs import (
     shape,
     updates,
 )
+from tests.chatkit.engine import ScriptedServer, say, store_with, stream, types, visible
 from tests.scripted_model import (
     Output,
     ScriptedModel,
     call,
     code_interpreter,
     computer_call,
+    failed,
     file_search,
     image,
     mcp_call,
@@ -146,6 +157,35 @@ async def test_hosted_tools_join_the_workflow_when_the_model_reasons() -> None:
     events = await run([steps])
     assert [task.type for task in last_tasks(events)] == ["thought", "web_search", "web_search"]
     assert [update.task_index for update in updates(events, "task.updated")] == [0, 1, 2]
+
+
+@pytest.mark.parametrize("behind", [[], [text("Hi")]])
+@pytest.mark.parametrize("ending", ["completed", "none", failed("server_error")])
+async def test_task_is_at_rest_when_its_hosted_tool_never_finished(
+    behind: list[Output], ending: Any
+) -> None:
+    search = replace(web_search("cats"), done=None)
+    events: list[ThreadStreamEvent] = []
+    with suppress(CustomStreamError):
+        steps = turn(search, *behind, ending=ending)
+        await collect(events, await create_context(), FakeRun(steps))
+    [update] = updates(events, "task.updated")
+    assert (update.task_index, update.task.status_indicator) == (0, "none")
+
+
+async def test_stored_workflow_shows_the_result_when_its_hosted_tool_finishes_behind_it() -> None:
+    async def respond(thread: Any, message: Any, context: Any) -> AsyncIterator[ThreadStreamEvent]:
+        run_context = AgentContext(thread=thread, store=store, request_context=context)
+        steps = turn(web_search("cats"), text("Hi"), interleaved=True)
+        async for event in stream_agent_response(run_context, FakeRun(steps)):  # type: ignore[arg-type] - as much of a result as is needed
+            yield event
+
+    store = await store_with()
+    events = await stream(ScriptedServer(respond, store), say())
+    assert types(events)[-2:] == ["workflow.task.updated", "thread.item.done"]
+    [workflow] = [each for each in await visible(store) if each["type"] == "workflow"]
+    [task] = workflow["workflow"]["tasks"]
+    assert (task["status_indicator"], task["title_query"]) == ("complete", "cats")
 
 
 async def test_hosted_tool_is_hidden_when_the_converter_says_so() -> None:

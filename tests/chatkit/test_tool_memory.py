@@ -67,7 +67,10 @@ class ToolServer(ChatKitServer[RequestContext]):
         page = await self.store.load_thread_items(thread.id, None, 100, "desc", context)
         history = page.data[::-1]
         agent_context = AgentContext[RequestContext](
-            thread=thread, store=self.store, request_context=context, history=history
+            thread=thread,
+            store=self.store,
+            request_context=context,
+            loaded_history=history,
         )
         result = Runner.run_streamed(
             self.agent,

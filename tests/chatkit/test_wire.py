@@ -14,12 +14,11 @@ from app.chatkit.wire import (
     clean_json,
     clean_text,
     clean_value,
-    dump_page,
     dump_value,
     dump_wire,
     join_page,
 )
-from tests.samples import MOMENT, answer, file
+from tests.samples import MOMENT, file
 
 any_text = st.text(st.one_of(st.characters(), st.sampled_from("\x00\ud800\udfff\\u0")))
 any_json: Any = st.recursive(
@@ -136,11 +135,8 @@ def test_timestamps_say_that_they_are_in_utc_when_dumped() -> None:
 
 
 def test_cursor_is_there_only_when_there_is_more() -> None:
-    items = [answer("a", "x"), answer("b", "y")]
-    assert json.loads(dump_page(items, has_more=True))["after"] == "b"
-    assert "after" not in json.loads(dump_page(items, has_more=False))
     assert join_page([b"1"], has_more=False, after="a") == b'{"data":[1],"has_more":false}'
-    assert dump_page([], has_more=False) == b'{"data":[],"has_more":false}'
+    assert join_page([], has_more=False, after=None) == b'{"data":[],"has_more":false}'
     assert join_page([b"1", b"2"], has_more=True, after='q"') == (
         b'{"data":[1,2],"has_more":true,"after":"q\\""}'
     )

@@ -31,7 +31,6 @@ FIELD_DIFFERENCES: Mapping[str, str] = {
 
 SIGNATURE_DIFFERENCES: Mapping[str, str] = {
     "agents.simple_to_agent_input": "awaited either way",
-    "server.StreamingResult.__init__": "a result also gives access to its turn",
     "widgets.*.serialize": "a hook of pydantic, which nobody calls",
 }
 """``module.name`` or ``module.Class.method`` -> reason."""

@@ -62,6 +62,8 @@ class Reply:
     status: int = 200
     """Any other status is answered with an error body and ``headers``, and nothing is streamed."""
     headers: dict[str, str] = field(default_factory=dict)
+    page: tuple[str, str] | None = None
+    """Content type and body of what comes, with status 200, instead of a stream of events."""
 
 
 @dataclass(frozen=True)
@@ -120,6 +122,8 @@ class FakeOpenAI:
         reply = self.replies.popleft()
         if reply.status != 200:
             return _error(reply.status, reply.headers)
+        if reply.page:
+            return _page(*reply.page)
         return _stream(_response_frames(reply), reply, self.hung_up)
 
     async def _chat_completions(self, request: Request) -> Response:
@@ -129,6 +133,8 @@ class FakeOpenAI:
         reply = self.replies.popleft()
         if reply.status != 200:
             return _error(reply.status, reply.headers)
+        if reply.page:
+            return _page(*reply.page)
         wants_usage = (received.body.get("stream_options") or {}).get("include_usage", False)
         return _stream(_chunk_frames(reply, wants_usage=wants_usage), reply, self.hung_up)
 
@@ -180,6 +186,10 @@ def _error(status: int, headers: dict[str, str]) -> Response:
     # The client repeats 429 and 5xx unless it is told not to.
     headers = {"x-should-retry": "false", "x-request-id": _id("req"), **headers}
     return JSONResponse({"error": error}, status_code=status, headers=headers)
+
+
+def _page(content_type: str, body: str) -> Response:
+    return Response(body, headers={"content-type": content_type})
 
 
 def _stream(frames: Iterator[str], reply: Reply, hung_up: threading.Event) -> Response:

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from app.chatkit.provider_errors import ERROR_TEXTS
+from app.chatkit.provider_errors import ProviderErrorKind as Kind
 from tests.conversation import Conversation, answer_text, done_items, types
 from tests.providers.fake_openai import FakeOpenAI, ReceivedRequest, Reply, ToolCall
 
@@ -254,6 +256,42 @@ async def test_text_so_far_is_kept_when_the_provider_breaks_off(
     shown = streamed_text(events)
     kept = [i for i in await conversation.load_items() if i["type"] == "assistant_message"]
     assert [each["content"][0]["text"] for each in kept] == ([shown] if shown else [])
+
+
+@pytest.mark.parametrize("is_second", [False, True])
+@pytest.mark.parametrize(
+    "page",
+    [
+        ("text/html", "<html><body>Sign in</body></html>"),
+        ("application/json", '{"choices": [{"message": {"content": "Hello"}}]}'),
+        ("text/event-stream", ""),
+        ("text/event-stream", "data: <html>\n\n"),
+    ],
+)
+async def test_answer_that_is_no_stream_is_told(
+    conversation: Conversation, fake: FakeOpenAI, page: tuple[str, str], is_second: bool
+) -> None:
+    call = Reply(tool_calls=(ToolCall("get_weather", '{"city": "Oslo"}'),))
+    fake.replies.extend([call] * is_second + [Reply(page=page), Reply(text="Back again.")])
+    events = await conversation.say("hi")
+    error = the_error(events)
+    assert (error["message"], error["allow_retry"]) == (ERROR_TEXTS[Kind.SERVER_ERROR], True)
+    assert answer_text(await conversation.say("again")) == "Back again."
+
+
+async def test_empty_answer_is_told(conversation: Conversation, fake: FakeOpenAI) -> None:
+    fake.replies.append(Reply())
+    assert the_error(await conversation.say("hi"))["allow_retry"] is True
+
+
+async def test_empty_answer_is_fine_behind_a_tool_that_has_shown_something(
+    conversation: Conversation, fake: FakeOpenAI
+) -> None:
+    call = ToolCall("get_weather", '{"city": "Oslo"}')
+    fake.replies.extend([Reply(tool_calls=(call,)), Reply()])
+    events = await conversation.say("weather?")
+    assert [event for event in events if event["type"] == "error"] == []
+    assert done_items(events, "widget")
 
 
 @pytest.mark.parametrize("reason", ["max_output_tokens", "content_filter"])
