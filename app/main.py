@@ -90,7 +90,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             allow_credentials="*" not in settings.cors_origins,
             allow_methods=["GET", "POST", "PUT", "DELETE"],
             allow_headers=["*"],
-            expose_headers=[RUN_HEADER, REQUEST_ID_HEADER],
+            expose_headers=[RUN_HEADER, REQUEST_ID_HEADER, *files.EXPOSED_HEADERS, "Retry-After"],
         )
     app.add_middleware(RequestMiddleware, https_only=settings.is_production)
     return app
@@ -169,7 +169,7 @@ def create_uploads(settings: Settings, database: Database) -> UploadStore:
         user_bytes=settings.upload_user_bytes,
         types=tuple(settings.upload_types),
         url_ttl=settings.upload_url_ttl,
-        timeout=settings.upload_timeout,
+        idle_timeout=settings.upload_idle_timeout,
     )
     return UploadStore(AttachmentLedger(database), Storage(settings.storage), urls, limits)
 

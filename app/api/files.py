@@ -15,18 +15,24 @@ from pydantic import AnyUrl, BaseModel
 from app.api.deps import ContextDep, Services, ServicesDep
 from app.api.openapi import refusals
 from app.chatkit.errors import NotFoundError
-from app.uploads.attachments import StoredFile
 from app.uploads.attempts import PREVIEW_SUFFIX
+from app.uploads.descriptions import StoredFile
 from app.uploads.file_urls import Purpose
 from app.uploads.previews import is_image
 
 router = APIRouter(prefix="/api", tags=["files"])
 
-_RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+EXPOSED_HEADERS = ("Content-Range", "Content-Disposition", "Accept-Ranges", "ETag")
+"""What a page of another origin may read of these answers, besides what it always may."""
+
+_RANGE = re.compile(r"bytes=([0-9]*)-([0-9]*)")
+_TAG = re.compile(r'(?:W/)?("[^"]*")')
+_BEYOND = 2**62
 _NOTHING_RUNS = "default-src 'none'; style-src 'unsafe-inline'; sandbox"
 _ANSWERS: dict[int | str, dict[str, Any]] = {
     200: {"description": "The bytes", "content": {"*/*": {}}},
     206: {"description": "The bytes that were asked for", "content": {"*/*": {}}},
+    304: {"description": "The bytes are what you have (`If-None-Match`)"},
     **refusals(403, 404, 416, 503),
 }
 
@@ -58,7 +64,8 @@ async def preview(token: str, request: Request, services: ServicesDep) -> Respon
     if file.preview_type is None:
         raise NotFoundError("There is no preview of this file")
     key = file.key + PREVIEW_SUFFIX
-    return await _respond(services, key, file.preview_type, "inline", request)
+    tag = f'"{file.digest}-preview"'
+    return await _respond(services, key, file.preview_type, "inline", tag, request)
 
 
 @router.get("/files/{token}", summary="Download a file", responses=_ANSWERS)
@@ -70,7 +77,8 @@ async def download(token: str, request: Request, services: ServicesDep) -> Respo
     # Nobody shall see somebody's markup as a page of ours.
     mime_type = file.mime_type if kind == "inline" else "application/octet-stream"
     names = f"filename=\"{_ascii(file.name)}\"; filename*=UTF-8''{quote(file.name, safe='')}"
-    return await _respond(services, file.key, mime_type, f"{kind}; {names}", request)
+    tag = f'"{file.digest}"'
+    return await _respond(services, file.key, mime_type, f"{kind}; {names}", tag, request)
 
 
 async def _find(token: str, purpose: Purpose, services: Services) -> StoredFile:
@@ -83,7 +91,7 @@ async def _find(token: str, purpose: Purpose, services: Services) -> StoredFile:
 
 
 async def _respond(
-    services: Services, key: str, mime_type: str, disposition: str, request: Request
+    services: Services, key: str, mime_type: str, disposition: str, tag: str, request: Request
 ) -> Response:
     size = await services.uploads.storage.head(key)
     if size is None:
@@ -95,8 +103,11 @@ async def _respond(
         "Cache-Control": "private, max-age=600",
         "Cross-Origin-Resource-Policy": "cross-origin",
         "Accept-Ranges": "bytes",
+        "ETag": tag,
     }
-    span = _parse_range(request.headers.get("range", ""), size)
+    if _is_known(request.headers.get("if-none-match", ""), tag):
+        return Response(status_code=304, headers=headers)
+    span = _find_range(request, size, tag)
     if span is not None and span[0] >= span[1]:
         return Response(status_code=416, headers={"Content-Range": f"bytes */{size}"})
     start, end = span or (0, size)
@@ -104,21 +115,43 @@ async def _respond(
     if span is not None:
         headers["Content-Range"] = f"bytes {start}-{end - 1}/{size}"
     status = 200 if span is None else 206
-    if request.method == "HEAD" or start == end:
+    if request.method == "HEAD":
         return Response(status_code=status, headers=headers, media_type=mime_type)
     chunks = services.uploads.storage.read(key, start, end)
     return StreamingResponse(chunks, status, headers=headers, media_type=mime_type)
 
 
+def _is_known(tags: str, tag: str) -> bool:
+    """Return whether ``If-None-Match`` names the bytes that there are."""
+    return tags.strip() == "*" or tag in _TAG.findall(tags)
+
+
+def _find_range(request: Request, size: int, tag: str) -> tuple[int, int] | None:
+    """Return which bytes a request is for; None for all of them."""
+    # Who has the beginning of other bytes needs all of these.
+    if request.method == "HEAD" or request.headers.get("if-range", tag).strip() != tag:
+        return None
+    return _parse_range(request.headers.get("range", ""), size)
+
+
 def _parse_range(header: str, size: int) -> tuple[int, int] | None:
-    """Return the first and the last byte but one of a single range; None to send everything."""
+    """Return the first byte of a single range and the one behind its last; None for no range.
+
+    The first is not below the second where there are no such bytes.
+    """
     match = _RANGE.fullmatch(header.strip())
     if match is None or not (match[1] or match[2]):
         return None
+    first, last = _number(match[1]), _number(match[2])
     if not match[1]:
-        return max(size - int(match[2]), 0), size
-    end = int(match[2]) + 1 if match[2] else size
-    return int(match[1]), min(end, size)
+        return max(size - last, 0), size
+    if not match[2]:
+        return first, size
+    return None if last < first else (first, min(last + 1, size))
+
+
+def _number(digits: str) -> int:
+    return int(digits or 0) if len(digits) <= 18 else _BEYOND
 
 
 def _ascii(name: str) -> str:

@@ -39,6 +39,10 @@ WHERE user_id = $1 AND id = $2 AND (upload_state = 'pending' OR (upload_state = 
   AND (storage_key = $3 OR touched_at < now() - make_interval(secs => $4))))
 RETURNING {_COLUMNS}, key_before"""
 
+_TOUCH = """
+UPDATE attachments SET touched_at = now()
+WHERE user_id = $1 AND id = $2 AND storage_key = $3 AND upload_state = 'uploading' RETURNING 1"""
+
 _RELEASE = """
 UPDATE attachments SET upload_state = 'pending', touched_at = now(), storage_key = NULL
 WHERE user_id = $1 AND id = $2 AND storage_key = $3 AND upload_state = 'uploading' RETURNING 1"""
@@ -119,10 +123,14 @@ class AttachmentLedger:
     ) -> Any | None:
         """Begin to upload to ``storage_key``; None if somebody else does or has, or if unknown.
 
-        An upload that was begun ``abandoned`` seconds ago counts as given up; ``key_before`` is
-        where that one wrote.
+        An upload of which nothing was heard for ``abandoned`` seconds counts as given up;
+        ``key_before`` is where that one wrote.
         """
         return await self._database.row(_CLAIM, user_id, attachment_id, storage_key, abandoned)
+
+    async def touch(self, user_id: str, attachment_id: str, storage_key: str) -> bool:
+        """Record that an upload is under way; False if it is over or another one counts."""
+        return bool(await self._database.rows(_TOUCH, user_id, attachment_id, storage_key))
 
     async def release(self, user_id: str, attachment_id: str, storage_key: str) -> bool:
         """Give an upload up, so that it can be begun again; False if it is over or another's."""

@@ -8,7 +8,6 @@ sent; what is finished was counted, hashed, looked at, and is of the type that i
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from pydantic import AnyUrl
@@ -23,7 +22,6 @@ from app.chatkit.errors import (
 from app.chatkit.items import (
     Attachment,
     AttachmentUploadDescriptor,
-    FileAttachment,
     ImageAttachment,
 )
 from app.chatkit.requests import AttachmentCreateParams
@@ -39,25 +37,17 @@ from app.uploads.attempts import (
     new_key,
 )
 from app.uploads.content import bytes_to_read, create_content
-from app.uploads.file_urls import SCHEME, FileUrls
+from app.uploads.descriptions import Finding, StoredFile, describe, load_attachment
+from app.uploads.file_urls import FileUrls
 from app.uploads.limits import UploadLimits
 from app.uploads.previews import create_preview, is_image
 from app.uploads.receiving import CheckedBytes, IncomingFile, clean_name, too_large
-from app.uploads.sniffing import check_declared, clean_type, sniff
+from app.uploads.sniffing import clean_type, sniff
 from app.uploads.storage import Storage
 
+NO_QUOTA = 2**62
+
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class StoredFile:
-    """A finished file: its name as data, where its bytes are, what they are."""
-
-    name: str
-    key: str
-    mime_type: str
-    size: int
-    preview_type: str | None
 
 
 class UploadStore(AttachmentStore[RequestContext]):
@@ -90,17 +80,19 @@ class UploadStore(AttachmentStore[RequestContext]):
         if input.size > limit:
             raise too_large(limit)
         declared = clean_type(input.mime_type)
-        self._check_type(declared)
-        attachment = self._describe(
+        self.limits.check_announced(declared)
+        attachment = describe(
             self.generate_attachment_id(declared, context), clean_name(input.name), declared
         )
         await self._add(attachment, context, input.size)
         if self.storage.presigns:
             place = incoming_key(context.user_id, attachment.id)
             url = await self.storage.presign_put(place, self.limits.url_ttl)
+            headers = self.storage.put_headers
         else:
+            headers = {}
             url = self.urls.make("uploads", context.public_url, context.user_id, attachment.id)
-        descriptor = AttachmentUploadDescriptor(url=AnyUrl(url), method="PUT")
+        descriptor = AttachmentUploadDescriptor(url=AnyUrl(url), method="PUT", headers=headers)
         return self._present(attachment, context, upload_descriptor=descriptor)
 
     async def _add(
@@ -111,10 +103,12 @@ class UploadStore(AttachmentStore[RequestContext]):
         *,
         least: int | None = None,
         key: str | None = None,
+        quota: int | None = None,
     ) -> int:
         """Announce a file, with a ``key`` as being sent; return how large it may be.
 
-        That is ``size`` or, where the quota leaves less, at least ``least`` (by default ``size``).
+        That is ``size`` or, where the quota (by default the user's) leaves less, at least ``least``
+        (by default ``size``).
         """
         room = await self.ledger.add(
             context.user_id,
@@ -124,7 +118,7 @@ class UploadStore(AttachmentStore[RequestContext]):
             least=size if least is None else least,
             storage_key=key,
             state="pending" if key is None else "uploading",
-            quota=self.limits.user_bytes,
+            quota=self.limits.user_bytes if quota is None else quota,
         )
         if room is None:
             raise UnprocessableError(self._full)
@@ -143,7 +137,7 @@ class UploadStore(AttachmentStore[RequestContext]):
         """
         self._check_session(context)
         declared = clean_type(file.mime_type)
-        attachment = self._describe(
+        attachment = describe(
             self.generate_attachment_id(declared, context), clean_text(file.name), declared
         )
         limit = self._file_limit(context)
@@ -173,7 +167,7 @@ class UploadStore(AttachmentStore[RequestContext]):
             if known is None or known.upload_state == "deleted":
                 raise NotFoundError(f"Attachment {attachment_id} not found")
             raise ThreadConflictError("This file was sent already, or is being sent")
-        announced = _load(row.data)
+        announced = load_attachment(row.data)
         try:
             return await self._store(
                 announced, key, chunks, context, limit=row.size, expected=row.size
@@ -205,16 +199,18 @@ class UploadStore(AttachmentStore[RequestContext]):
         *,
         limit: int,
         expected: int | None = None,
+        is_ours: bool = False,
     ) -> Attachment:
-        found = _Finding(self, attachment)
+        found = Finding(attachment, None if is_ours else self.limits)
         checked = CheckedBytes(chunks, limit=limit, check=found.look, expected=expected)
-        try:
-            await self.storage.write(key, checked.stream())
-        except BaseException:
-            if checked.error is not None:
-                raise checked.error from None
-            raise
-        return await self._finish(attachment, key, found.mime_type, checked, context)
+        async with self.attempts.keep_alive(context.user_id, attachment.id, key):
+            try:
+                await self.storage.write(key, checked.stream())
+            except BaseException:
+                if checked.error is not None:
+                    raise checked.error from None
+                raise
+            return await self._finish(attachment, key, found.mime_type, checked, context)
 
     async def _finish(
         self,
@@ -230,7 +226,7 @@ class UploadStore(AttachmentStore[RequestContext]):
                 preview = await create_preview(path, mime_type)
             await self.storage.write(key + PREVIEW_SUFFIX, _once(preview.data))
             preview_type = preview.mime_type
-        finished = self._describe(attachment.id, attachment.name, mime_type)
+        finished = describe(attachment.id, attachment.name, mime_type)
         if not await self.ledger.finish(
             context.user_id,
             attachment.id,
@@ -252,8 +248,11 @@ class UploadStore(AttachmentStore[RequestContext]):
         """Return the files of a message, all of them finished.
 
         One that was sent to an object store is checked now. Raises ``UnprocessableError`` that
-        names a file which is not there or cannot be taken, or where there are too many.
+        names a file which is not there or cannot be taken, or where there are too many, and
+        ``ForbiddenError`` where the session has no uploads.
         """
+        if attachments:
+            self._check_session(context)
         most = min(self.limits.files, context.features.max_uploads or self.limits.files)
         if len(attachments) > most:
             raise UnprocessableError(f"A message can have {most} files, not {len(attachments)}")
@@ -277,7 +276,8 @@ class UploadStore(AttachmentStore[RequestContext]):
         if await self.attempts.begin(context.user_id, attachment.id, key) is None:
             raise not_there
         try:
-            return await self._check_incoming(attachment, key, size, row.size, context)
+            async with self.attempts.keep_alive(context.user_id, attachment.id, key):
+                return await self._check_incoming(attachment, key, size, row.size, context)
         except (UnprocessableError, PayloadTooLargeError):
             await asyncio.shield(self.attempts.discard(context.user_id, attachment.id, key))
             raise
@@ -295,7 +295,7 @@ class UploadStore(AttachmentStore[RequestContext]):
             )
         incoming = incoming_key(context.user_id, attachment.id)
         await self.storage.copy(incoming, key)
-        found = _Finding(self, attachment)
+        found = Finding(attachment, self.limits)
         checked = CheckedBytes(self.storage.read(key), limit=limit, check=found.look)
         async for _ in checked.stream():
             pass
@@ -314,8 +314,10 @@ class UploadStore(AttachmentStore[RequestContext]):
         row = await self.ledger.find(user_id, attachment_id)
         if row is None or row.upload_state != "finished" or row.storage_key is None:
             return None
-        name = _load(row.data).name
-        return StoredFile(name, row.storage_key, row.sniffed_type, row.size, row.preview_type)
+        name = load_attachment(row.data).name
+        return StoredFile(
+            name, row.storage_key, row.sniffed_type, row.size, row.preview_type, row.digest
+        )
 
     # --- deleting --------------------------------------------------------------------------------
 
@@ -325,11 +327,14 @@ class UploadStore(AttachmentStore[RequestContext]):
             raise NotFoundError(f"Attachment {attachment_id} not found")
         await self.attempts.remove_bytes(context.user_id, attachment_id)
 
-    async def sweep_incoming(self) -> int:
-        """Delete what clients put where nobody looks any more; return how many files that were."""
+    async def sweep_incoming(self, *, keep: float) -> int:
+        """Delete what clients put where nobody looks any more; return how many files that were.
+
+        What is younger than ``keep`` seconds may be of a message that is still being written.
+        """
         if not self.storage.presigns:
             return 0
-        return await self.storage.sweep(INCOMING_PREFIX, 2 * self.limits.url_ttl)
+        return await self.storage.sweep(INCOMING_PREFIX, max(keep, 2 * self.limits.url_ttl))
 
     # --- the assistant ---------------------------------------------------------------------------
 
@@ -359,22 +364,23 @@ class UploadStore(AttachmentStore[RequestContext]):
         )
 
     async def save_generated_image(self, data: bytes, context: RequestContext) -> str | None:
-        """Keep an image that the assistant made, and return its URL."""
+        """Keep an image that the assistant made, and return its URL.
+
+        It counts among the user's files, but limits on what users attach do not refuse it.
+        """
         mime_type = sniff(data)
         if not is_image(mime_type) or not context.public_url:
             return None
         name = f"image.{mime_type.partition('/')[2]}"
-        attachment = self._describe(
-            self.generate_attachment_id(mime_type, context), name, mime_type
-        )
+        attachment = describe(self.generate_attachment_id(mime_type, context), name, mime_type)
         key = new_key(context.user_id, attachment.id)
-        await self._add(attachment, context, len(data), key=key)
+        await self._add(attachment, context, len(data), key=key, quota=NO_QUOTA)
         try:
-            kept = await self._store(attachment, key, _once(data), context, limit=len(data))
+            await self._store(attachment, key, _once(data), context, limit=len(data), is_ours=True)
         except BaseException:
             await asyncio.shield(self.attempts.discard(context.user_id, attachment.id, key))
             raise
-        return str(kept.preview_url) if isinstance(kept, ImageAttachment) else None
+        return self.urls.make("files", context.public_url, context.user_id, attachment.id)
 
     def find_attachment_id(self, url: str) -> str | None:
         """Return the id of the file that a URL of ours leads to."""
@@ -386,30 +392,9 @@ class UploadStore(AttachmentStore[RequestContext]):
         if not context.features.uploads:
             raise ForbiddenError("Files cannot be sent in this session")
 
-    def _check_type(self, mime_type: str) -> None:
-        if not self.limits.allows(mime_type):
-            raise UnprocessableError(f"Files of type {mime_type} are not taken")
-
     def _file_limit(self, context: RequestContext) -> int:
         own = context.features.max_upload_bytes
         return self.limits.file_bytes if own is None else min(own, self.limits.file_bytes)
-
-    def check_head(self, name: str, declared: str, head: bytes) -> str:
-        """Return the type of a file that begins so; raises where it is not taken."""
-        mime_type = check_declared(declared, name, head)
-        self._check_type(mime_type)
-        return mime_type
-
-    def _describe(self, attachment_id: str, name: str, mime_type: str) -> Attachment:
-        """Return the attachment as it is stored: without any URL that ages."""
-        if is_image(mime_type):
-            return ImageAttachment(
-                id=attachment_id,
-                name=name,
-                mime_type=mime_type,
-                preview_url=AnyUrl(f"{SCHEME}:{attachment_id}"),
-            )
-        return FileAttachment(id=attachment_id, name=name, mime_type=mime_type)
 
     def _present(
         self, attachment: Attachment, context: RequestContext, **changes: Any
@@ -419,26 +404,6 @@ class UploadStore(AttachmentStore[RequestContext]):
             url = self.urls.make("previews", context.public_url, context.user_id, attachment.id)
             changes["preview_url"] = AnyUrl(url)
         return attachment.model_copy(update=changes)
-
-
-class _Finding:
-    """What a file turns out to be."""
-
-    def __init__(self, store: UploadStore, attachment: Attachment) -> None:
-        self._store = store
-        self._attachment = attachment
-        self.mime_type = attachment.mime_type
-
-    def look(self, head: bytes) -> None:
-        """Look at a file's first bytes; raises where they are not taken."""
-        attachment = self._attachment
-        self.mime_type = self._store.check_head(attachment.name, attachment.mime_type, head)
-
-
-def _load(data: str) -> Attachment:
-    if '"preview_url"' in data:
-        return ImageAttachment.model_validate_json(data)
-    return FileAttachment.model_validate_json(data)
 
 
 async def _once(data: bytes) -> AsyncGenerator[bytes, None]:

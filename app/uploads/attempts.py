@@ -4,9 +4,12 @@ Every attempt writes to a key of its own below the file's folder, and the key in
 which one counts: an attempt that was given up for dead harms nobody when it comes back to life.
 """
 
+import asyncio
 import hashlib
 import logging
 import secrets
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from typing import Any
 
 from app.db.attachments import AttachmentLedger
@@ -16,6 +19,9 @@ PREVIEW_SUFFIX = ".preview"
 INCOMING_PREFIX = "incoming/"
 """Where clients put bytes themselves: their URL stays good for a while, so never the place of a
 file that was checked."""
+
+RENEWAL = 20.0
+"""Seconds between two signs of life of an attempt."""
 
 logger = logging.getLogger(__name__)
 
@@ -54,6 +60,32 @@ class UploadAttempts:
                 # It goes with the file; the attempt that begins here must not fail with it.
                 logger.exception("What an upload left could not be removed")
         return row
+
+    @asynccontextmanager
+    async def keep_alive(self, user_id: str, attachment_id: str, key: str) -> AsyncGenerator[None]:
+        """Say again and again that the attempt is under way, until it is over or counts no more."""
+        over = asyncio.Event()
+        renewal = asyncio.create_task(self._renew(user_id, attachment_id, key, over))
+        try:
+            yield
+        finally:
+            over.set()
+            await renewal
+
+    async def _renew(self, user_id: str, attachment_id: str, key: str, over: asyncio.Event) -> None:
+        while True:
+            try:
+                async with asyncio.timeout(RENEWAL):
+                    await over.wait()
+                return
+            except TimeoutError:
+                pass
+            try:
+                if not await self._ledger.touch(user_id, attachment_id, key):
+                    return
+            except Exception:
+                # The database may be away for a while; the attempt goes on as long as it can.
+                logger.exception("An upload could not be renewed")
 
     async def discard(self, user_id: str, attachment_id: str, key: str) -> None:
         """Remove a file that was refused; where another attempt counts, what this one wrote."""

@@ -6,7 +6,7 @@ Images are scaled to what models look at, turned upright and stripped of what wa
 
 from app.chatkit.store import AttachmentContent
 from app.uploads.previews import BrokenImageError, create_model_image, is_image
-from app.uploads.sniffing import decode_text, is_text
+from app.uploads.sniffing import decode_accepted, is_text
 
 PDF = "application/pdf"
 
@@ -35,7 +35,7 @@ async def create_content(
     if is_image(mime_type):
         return await _create_image(mime_type, data, max_bytes)
     if is_text(mime_type):
-        return _create_text(mime_type, data[:max_text_bytes], size)
+        return _create_text(mime_type, data[:max_text_bytes], size, max_text_bytes)
     if mime_type == PDF and size == len(data) <= max_bytes:
         return AttachmentContent("pdf", PDF, data)
     return None
@@ -51,8 +51,10 @@ async def _create_image(mime_type: str, data: bytes, max_bytes: int) -> Attachme
     return AttachmentContent("image", image.mime_type, image.data)
 
 
-def _create_text(mime_type: str, data: bytes, size: int) -> AttachmentContent | None:
-    text = decode_text(data)
-    if text is None:
-        return None
-    return AttachmentContent("text", mime_type, text.encode(), is_cut=len(data) < size)
+def _create_text(mime_type: str, data: bytes, size: int, most: int) -> AttachmentContent:
+    # Other encodings are shorter than UTF-8, so the bound holds for both.
+    text = decode_accepted(data).encode()
+    is_cut = len(data) < size or len(text) > most
+    if len(text) > most:
+        text = text[:most].decode(errors="ignore").encode()
+    return AttachmentContent("text", mime_type, text, is_cut=is_cut)

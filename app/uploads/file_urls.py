@@ -5,8 +5,9 @@ file it is, and until when. So an ``<img>`` needs no header, and nobody reads a 
 Equal inputs give equal URLs for a while, so that a browser can cache what they lead to.
 
 What is stored never holds a URL that ages: ``hide`` puts ``attachment:<id>`` in its place, ``show``
-a fresh URL of the reader's own. Both work on the bytes of JSON, in which a quotation mark within a
-text is always escaped: no text can pass for a field.
+a fresh URL of the reader's own: a ``preview_url`` leads to the preview, a ``url`` to the file. Both
+work on the bytes of JSON, in which a quotation mark within a text is always escaped: no text can
+pass for a field.
 """
 
 import base64
@@ -29,7 +30,7 @@ Purpose = Literal["uploads", "files", "previews"]
 SCHEME = "attachment"
 _STORED = re.compile(rb'"(preview_url|url)":( ?)"attachment:([A-Za-z0-9_-]{1,128})"')
 _SHOWN = re.compile(
-    rb'"(preview_url|url)":( ?)"https?://[^"\\]{1,512}/api/previews/([\w-]{20,800})"'
+    rb'"(preview_url|url)":( ?)"https?://[^"\\]{1,512}/api/(previews|files)/([\w-]{20,800})"'
 )
 
 
@@ -72,8 +73,9 @@ class FileUrls:
         return FileToken(user_id, attachment_id)
 
     def find_attachment_id(self, url: str) -> str | None:
-        """Return the id of the file that a preview URL of ours leads to, however old it is."""
-        content = self._decrypt("previews", url.rpartition("/")[2])
+        """Return the id of the file that a URL of ours leads to or shows, however old it is."""
+        token = url.rpartition("/")[2]
+        content = self._decrypt("files", token) or self._decrypt("previews", token)
         return None if content is None else content[1]
 
     def _decrypt(self, purpose: Purpose, token: str) -> tuple[str, str, float] | None:
@@ -87,12 +89,13 @@ class FileUrls:
         return content[0], content[1], content[2]
 
     def hide(self, data: bytes, user_id: str) -> bytes:
-        """Return JSON with ``attachment:<id>`` in place of preview URLs of the user's files."""
-        if b"/api/previews/" not in data:
+        """Return JSON with ``attachment:<id>`` in place of URLs of the user's files."""
+        if b"/api/previews/" not in data and b"/api/files/" not in data:
             return data
 
         def replace(match: re.Match[bytes]) -> bytes:
-            content = self._decrypt("previews", match[3].decode())
+            purpose = "files" if match[3] == b"files" else "previews"
+            content = self._decrypt(purpose, match[4].decode())
             if content is None or content[0] != user_id:
                 return match[0]
             return b'"%b":%b"attachment:%b"' % (match[1], match[2], content[1].encode())
@@ -100,7 +103,7 @@ class FileUrls:
         return _SHOWN.sub(replace, data)
 
     def show(self, data: bytes, public_url: str, user_id: str) -> bytes:
-        """Return JSON with fresh preview URLs in place of ``attachment:<id>``.
+        """Return JSON with fresh URLs in place of ``attachment:<id>``.
 
         They are for the user's own files: an id of somebody else's leads to nothing.
         """
@@ -108,7 +111,8 @@ class FileUrls:
             return data
 
         def replace(match: re.Match[bytes]) -> bytes:
-            url = self.make("previews", public_url, user_id, match[3].decode())
+            purpose = "files" if match[1] == b"url" else "previews"
+            url = self.make(purpose, public_url, user_id, match[3].decode())
             return b'"%b":%b"%b"' % (match[1], match[2], url.encode())
 
         return _STORED.sub(replace, data)

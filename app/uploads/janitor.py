@@ -52,7 +52,7 @@ class UploadJanitor:
             removed += len(gone)
             if len(gone) < len(rows) or len(rows) < BATCH:
                 break
-        removed += await self._uploads.sweep_incoming()
+        removed += await self._uploads.sweep_incoming(keep=self._keep)
         if removed:
             logger.info("Removed files that were deleted or never sent", extra={"files": removed})
         return removed

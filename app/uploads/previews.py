@@ -1,15 +1,18 @@
 """Small pictures of images, made where a hostile file can do no harm but fail.
 
-A header can promise any number of pixels, so they are counted before anything is decoded, and only
-a few formats are. All of it happens in one thread of its own, an image at a time: however many
-files come in, that takes 250 MB of memory at most, 400 for the largest CMYK photographs.
+A header can promise any number of pixels, and a JPEG can draw them any number of times, so both are
+counted before anything is decoded, and only a few formats are. All of it happens in one thread of
+its own, an image at a time: however many files come in, that takes 250 MB of memory at most, 400
+for the largest CMYK photographs.
 """
 
 import asyncio
 import io
+import re
 import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -41,6 +44,10 @@ MAX_PIXELS: Final = {
 }
 """By format, since some are decoded in pieces, and some are held several times over."""
 MAX_SIDE: Final = 30_000
+MAX_SCANS: Final = 64
+"""Of one JPEG: cameras and tools write some ten, and each takes time for all pixels."""
+MAX_SEGMENTS: Final = 5_000
+READ_SIZE: Final = 64 * 1024
 
 ImageSource = Path | BinaryIO | bytes
 
@@ -97,11 +104,13 @@ def _render_now(source: ImageSource, mime_type: str, side: int, encode: Encoder)
     kind = IMAGE_FORMATS.get(mime_type)
     if kind is None:
         raise BrokenImageError(f"file: {mime_type} is not shown as an image")
-    stream = io.BytesIO(source) if isinstance(source, bytes) else source
     try:
-        with Image.open(stream, formats=[kind]) as image:
-            _check_size(image, kind)
-            return encode(_scale_down(image, side))
+        with _open(source) as stream:
+            if kind == "JPEG":
+                _check_scans(stream)
+            with Image.open(stream, formats=[kind]) as image:
+                _check_size(image, kind)
+                return encode(_scale_down(image, side))
     except (BrokenImageError, FileNotFoundError):
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -111,6 +120,45 @@ def _render_now(source: ImageSource, mime_type: str, side: int, encode: Encoder)
         raise BrokenImageError(
             "file: the image cannot be read; it is broken or incomplete"
         ) from error
+
+
+def _open(source: ImageSource) -> AbstractContextManager[BinaryIO]:
+    if isinstance(source, Path):
+        return source.open("rb")
+    return io.BytesIO(source) if isinstance(source, bytes) else nullcontext(source)
+
+
+# The end of a JPEG, or a segment with its length. All other markers stand for themselves, and in
+# what lies between (the pixels, and whatever else) the decoder looks for the next marker as well.
+_SEGMENT: Final = re.compile(rb"\xff(?:\xd9|([\xc0-\xcf\xda-\xef\xfe])(..))", re.DOTALL)
+_SCAN: Final = b"\xda"
+
+
+def _check_scans(stream: BinaryIO) -> None:
+    """Raise ``BrokenImageError`` for a JPEG that is drawn over and over again.
+
+    Segments are passed over as the decoder does it: what is in one (a thumbnail), or behind the end
+    (the film of a moving photograph), is no scan.
+    """
+    stream.seek(0)
+    scans = segments = 0
+    rest, place = b"", 2
+    while chunk := stream.read(READ_SIZE):
+        data = rest + chunk
+        while place < len(data) and (match := _SEGMENT.search(data, place)):
+            if match[1] is None:
+                return
+            segments += 1
+            scans += match[1] == _SCAN
+            if scans > MAX_SCANS or segments > MAX_SEGMENTS:
+                raise BrokenImageError(
+                    f"file: the image has more than {MAX_SCANS} scans (or {MAX_SEGMENTS} segments)"
+                    "; save it anew"
+                )
+            place = match.start(2) + max(int.from_bytes(match[2]), 2)
+        # A segment may begin in the last three bytes.
+        kept = max(len(data) - 3, min(place, len(data)))
+        rest, place = data[kept:], max(place - kept, 0)
 
 
 def _check_size(image: Image.Image, kind: str) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from python_multipart import MultipartParser
-from python_multipart.exceptions import MultipartParseError
+from python_multipart.exceptions import FormParserError, MultipartParseError
 from python_multipart.multipart import parse_options_header
 
 from app.chatkit.errors import InvalidRequestError, UnprocessableError
@@ -19,7 +19,7 @@ FIELD = "file"
 MAX_NAME = 255
 FALLBACK_NAME = "file"
 MAX_REST = 64 * 1024
-"""What may follow the file in a multipart body, in bytes."""
+"""What may precede or follow the file in a multipart body, in bytes."""
 
 
 class SlowUploadError(InvalidRequestError):
@@ -94,7 +94,10 @@ async def open_file(
     boundary = options.get(b"boundary")
     if not boundary:
         raise InvalidRequestError("Content-Type: the boundary is missing", field="Content-Type")
-    part = _FilePart(boundary, chunks)
+    try:
+        part = _FilePart(boundary, chunks)
+    except FormParserError as error:
+        raise InvalidRequestError(f"Content-Type: {error}", field="Content-Type") from None
     return await part.open(name)
 
 
@@ -129,6 +132,8 @@ class _FilePart:
         while not self._found:
             if not await self._feed():
                 raise InvalidRequestError(f"The part {FIELD!r} is missing", field=FIELD)
+            if not self._found and self._fed > MAX_REST:
+                raise InvalidRequestError("Too much precedes the file", field=FIELD)
         _, options = parse_options_header(self._headers.get(b"content-disposition", b""))
         given = options.get(b"filename", b"").decode("utf-8", errors="replace")
         declared = self._headers.get(b"content-type", b"application/octet-stream")

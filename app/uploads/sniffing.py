@@ -122,8 +122,10 @@ _TEXT_TYPES: Final = frozenset(
         "application/sql",
         "application/graphql",
         "application/x-sh",
+        "application/x-shellscript",
         "application/x-python",
         "application/x-php",
+        "application/x-httpd-php",
         "application/x-tex",
         "application/x-subrip",
         "message/rfc822",
@@ -146,8 +148,9 @@ _RECOGNISABLE: Final = frozenset[str]().union(
 )
 """Types whose absence from the bytes is proof that the declaration is wrong."""
 
-# Control characters that no text has: all but tab, line feed, form feed, carriage return, escape.
-_CONTROLS: Final = re.compile("[\x00-\x08\x0b\x0e-\x1a\x1c-\x1f\x7f]")
+# Control characters that no text has: all but backspace (with which manual pages print bold), tab,
+# line feed, form feed, carriage return, escape; and the mark at the end of a text of DOS.
+_CONTROLS: Final = re.compile("[\x00-\x07\x0b\x0e-\x19\x1c-\x1f\x7f]|\x1a(?!\\Z)")
 # The header of an entry in a ZIP archive, up to the beginning of its name.
 _ARCHIVE_ENTRY: Final = re.compile(rb"PK\x03\x04.{26}(.{1,32})", re.DOTALL)
 _OFFICE_FOLDERS: Final = {
@@ -212,6 +215,16 @@ def check_declared(declared: str, name: str, head: bytes) -> str:
     raise _wrong(name, declared, found)
 
 
+def possible_types(declared: str) -> frozenset[str] | None:
+    """Return what a file that was declared as this can turn out to be; None if that is open."""
+    wanted = clean_type(declared)
+    if wanted == UNKNOWN or wanted in _MISTAKEN_FOR_TEXT:
+        return None
+    if wanted in _FAMILIES:
+        return _FAMILIES[wanted]
+    return frozenset({wanted}) if _is_definite(wanted) else None
+
+
 def clean_type(declared: str) -> str:
     """Return a media type in its usual spelling, without parameters; unknown if it is none."""
     name = declared.partition(";")[0].strip().lower()
@@ -234,16 +247,32 @@ def decode_text(data: bytes) -> str | None:
     UTF-8 and, behind their marks, UTF-16 are told apart; anything else that has only a few bytes
     beyond ASCII is read as Windows-1252, which is what spreadsheets still write.
     """
-    encoding = "utf-8-sig"
-    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        encoding = "utf-16"
+    text = _decode(data)
+    return None if text is None or _CONTROLS.search(text) else text
+
+
+def decode_accepted(data: bytes) -> str:
+    """Return the text of a file whose beginning was seen to be text.
+
+    What is none further on (a wrong byte, a control character) is replaced by U+FFFD.
+    """
+    text = _decode(data)
+    if text is None:
+        text = codecs.getincrementaldecoder(_encoding_of(data))("replace").decode(data)
+    return _CONTROLS.sub("\ufffd", text)
+
+
+def _encoding_of(data: bytes) -> str:
+    is_utf16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return "utf-16" if is_utf16 else "utf-8-sig"
+
+
+def _decode(data: bytes) -> str | None:
+    encoding = _encoding_of(data)
     try:
-        text = codecs.getincrementaldecoder(encoding)().decode(data, final=False)
+        return codecs.getincrementaldecoder(encoding)().decode(data, final=False)
     except UnicodeDecodeError:
-        text = _decode_legacy(data)
-    if text is None or _CONTROLS.search(text):
-        return None
-    return text
+        return None if encoding == "utf-16" else _decode_legacy(data)
 
 
 def _decode_legacy(data: bytes) -> str | None:
@@ -291,7 +320,7 @@ def _check_text(wanted: str, found: str, name: str) -> str:
         raise _wrong(name, wanted, found)
     if is_text(wanted):
         return wanted
-    if _is_recognisable(wanted) or wanted.startswith(("image/", "audio/", "video/", "font/")):
+    if _is_definite(wanted):
         raise _wrong(name, wanted, found)
     return found
 
@@ -300,9 +329,15 @@ def _is_recognisable(wanted: str) -> bool:
     return wanted in _RECOGNISABLE or wanted.startswith("image/") or is_text(wanted)
 
 
+def _is_definite(wanted: str) -> bool:
+    return _is_recognisable(wanted) or wanted.startswith(("audio/", "video/", "font/"))
+
+
 def _wrong(name: str, declared: str, found: str) -> WrongTypeError:
     shown = name if len(name) <= MAX_SHOWN_NAME else name[: MAX_SHOWN_NAME - 1] + "…"
     seems = "of an unknown kind" if found == UNKNOWN else found
+    advice = "; save it as UTF-8" if found == UNKNOWN and is_text(declared) else ""
     return WrongTypeError(
         f"file: {shown!r} was declared as {clean_type(declared)}, but its content is {seems}"
+        + advice
     )

@@ -15,7 +15,7 @@ from typing import Any, cast
 from urllib.parse import unquote, urlsplit
 
 import obstore
-from obstore.store import LocalStore, from_url
+from obstore.store import AzureStore, LocalStore, from_url
 
 PART_SIZE = 5 * 1024 * 1024
 """Bytes of one part of an upload to an object store: the least that S3 takes."""
@@ -58,6 +58,11 @@ class Storage:
     def presigns(self) -> bool:
         """Whether clients can send bytes here without us."""
         return self._directory is None
+
+    @property
+    def put_headers(self) -> dict[str, str]:
+        """What a PUT to a presigned URL must say besides."""
+        return {"x-ms-blob-type": "BlockBlob"} if isinstance(self._store, AzureStore) else {}
 
     async def write(self, key: str, chunks: AsyncIterator[bytes]) -> None:
         """Write a file as its chunks arrive. Where ``chunks`` raises, nothing is left."""

@@ -73,7 +73,7 @@ def make_room(pool: ConnectionPool, tmp_path: Path, user_id: str) -> MakeRoom:
             "user_bytes": 10_000_000,
             "types": ("image/*", "text/*", "application/pdf"),
             "url_ttl": 600.0,
-            "timeout": 600.0,
+            "idle_timeout": 600.0,
             **limits,
         }
         storage = Storage(url or (tmp_path / "files").as_uri())

@@ -63,6 +63,25 @@ async def test_text_is_utf8_and_cut_between_characters(
     assert content == AttachmentContent("text", "text/plain", expected.encode(), is_cut)
 
 
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (b"no \0 text", "no \ufffd text"),
+        ("äöü".encode() + b"\xff" + "ä".encode(), "äöü\ufffdä"),
+        (b"\xff\xfea\0\0\0b\0", "a\ufffdb"),
+        (b"\xff\xfea\0\0\xd8b\0", "a\ufffdb"),
+    ],
+)
+async def test_text_is_given_when_a_byte_of_it_is_wrong(data: bytes, expected: str) -> None:
+    content = await content_of("text/plain", data, max_text_bytes=20)
+    assert content == AttachmentContent("text", "text/plain", expected.encode())
+
+
+async def test_text_fits_its_bound_also_as_utf8() -> None:
+    content = await content_of("text/plain", "日本語日".encode("utf-16"), max_text_bytes=11)
+    assert content == AttachmentContent("text", "text/plain", "日本語".encode(), is_cut=True)
+
+
 async def test_text_is_cut_when_only_its_beginning_was_read() -> None:
     content = await content_of("text/csv", b"a,b\n", size=5000)
     assert content == AttachmentContent("text", "text/csv", b"a,b\n", is_cut=True)
@@ -80,7 +99,6 @@ async def test_pdf_stays_as_it_is() -> None:
         ("image/png", b"broken", {}),
         ("image/jpeg", photo(300, 300), {"max_bytes": 100}),
         ("application/pdf", b"%PDF-1.7 too large", {"max_bytes": 5}),
-        ("text/plain", b"no \0 text", {}),
         (DOCX, b"PK\x03\x04", {}),
         ("application/octet-stream", b"x", {}),
     ],

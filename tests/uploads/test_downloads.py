@@ -61,12 +61,75 @@ async def test_ranges_of_a_file(page: Page) -> None:
         part = await get(url, headers={"Range": asked})
         assert (part.status_code, part.content) == (206, data[start:end])
         assert part.headers["content-range"] == f"bytes {start}-{end - 1}/1000"
-    for asked in ("bytes=1000-", "bytes=9-3"):
+    for asked in ("bytes=1000-", "bytes=-0", f"bytes={'9' * 5000}-"):
         assert (await get(url, headers={"Range": asked})).status_code == 416
-    for asked in ("bytes=", "bytes=a-b", "lines=1-2", "bytes=0-1,5-6"):
-        assert (await get(url, headers={"Range": asked})).content == data
-    head = await page.client.head(url)
-    assert (head.status_code, head.headers["content-length"], head.content) == (200, "1000", b"")
+    for asked in (f"bytes=0-{'9' * 5000}", f"bytes=-{'9' * 5000}"):
+        part = await get(url, headers={"Range": asked})
+        assert (part.status_code, part.content) == (206, data)
+    for asked in ("bytes=", "bytes=a-b", "lines=1-2", "bytes=0-1,5-6", "bytes=9-3"):
+        answer = await get(url, headers={"Range": asked})
+        assert (answer.status_code, answer.content) == (200, data)
+    for headers in ({}, {"Range": "bytes=0-9"}):
+        head = await page.client.head(url, headers=headers)
+        assert (head.status_code, head.content) == (200, b"")
+        assert head.headers["content-length"] == "1000"
+
+
+async def test_download_goes_on_only_with_the_same_bytes(page: Page) -> None:
+    attachment = await upload(page, "a.png", "image/png", picture())
+    tags: list[str] = []
+    for url in (await link(page, attachment), attachment["preview_url"]):
+        whole = await page.client.get(url)
+        tag = whole.headers["etag"]
+        assert tag.startswith('"')
+        tags.append(tag)
+        for known, status in ((tag, 206), ('"other"', 200), (f"W/{tag}", 200)):
+            headers = {"Range": "bytes=5-", "If-Range": known}
+            answer = await page.client.get(url, headers=headers)
+            assert answer.status_code == status
+            assert answer.content == whole.content[5 if status == 206 else 0 :]
+    assert tags[0] != tags[1]
+
+
+async def test_file_is_not_sent_again_when_its_bytes_are_known(page: Page) -> None:
+    url = await link(page, await upload(page, "a.txt", "text/plain", b"words"))
+    tag = (await page.client.get(url)).headers["etag"]
+    for known in (tag, f'"other", W/{tag}', "*"):
+        answer = await page.client.get(url, headers={"If-None-Match": known})
+        assert (answer.status_code, answer.content) == (304, b"")
+        assert answer.headers["etag"] == tag
+    answer = await page.client.get(url, headers={"If-None-Match": '"other"'})
+    assert (answer.status_code, answer.content) == (200, b"words")
+
+
+async def test_page_of_another_origin_may_read_what_describes_a_file(
+    start_local: StartLocal,  # noqa: F811
+) -> None:
+    replica = await start_local(cors_origins="https://chat.example")
+    async with Page(replica.url) as page:
+        url = await link(page, await upload(page, "a.txt", "text/plain", b"words"))
+        answer = await page.client.get(url, headers={"Origin": "https://chat.example"})
+    exposed = answer.headers["access-control-expose-headers"].lower()
+    for name in ("Content-Range", "Content-Disposition", "Accept-Ranges", "ETag", "Retry-After"):
+        assert name.lower() in exposed
+
+
+async def test_generated_image_can_be_had_as_it_was_made(
+    start_local: StartLocal,  # noqa: F811
+) -> None:
+    replica = await start_local(assistant_server="app.assistant.server:AssistantServer")
+    async with Page(replica.url) as page:
+        events = await page.create("Draw a sunset")
+        thread_id = events[0]["thread"]["id"]
+        listed = (await page.ask("items.list", thread_id=thread_id, order="asc"))["data"]
+        done = [each["item"] for each in events if each["type"] == "thread.item.done"]
+        pictures = [each for each in (*done, *listed) if each["type"] == "generated_image"]
+        assert len(pictures) == 2
+        for item in pictures:
+            answer = await page.client.get(item["image"]["url"])
+            assert answer.headers["content-type"] == "image/png"
+            assert answer.headers["content-disposition"].startswith("inline;")
+            assert "sandbox" in answer.headers["content-security-policy"]
 
 
 @pytest.mark.parametrize(

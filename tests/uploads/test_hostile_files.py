@@ -390,6 +390,27 @@ async def test_broken_form_is_refused(server: Server, page: Page, body: bytes) -
     await server.settles_at(before)
 
 
+async def test_form_with_an_endless_boundary_is_refused(page: Page) -> None:
+    headers = page.headers | {"Content-Type": f"multipart/form-data; boundary={'b' * 257}"}
+    refused(await page.client.post("/api/uploads", content=b"x", headers=headers), 400)
+
+
+async def test_form_is_refused_when_too_much_precedes_the_file(server: Server, page: Page) -> None:
+    before = await server.traces()
+
+    async def form() -> AsyncIterator[bytes]:
+        yield multipart_head("a.txt").replace(b'name="file"', b'name="other"')
+        for _ in range(15):
+            yield b"x" * 10_000
+        yield b"\r\n" + multipart_head("a.txt") + f"words\r\n--{BOUNDARY}--\r\n".encode()
+
+    response = await page.client.post(
+        "/api/uploads", content=form(), headers=page.headers | MULTIPART
+    )
+    assert "precedes" in refused(response, 400)
+    await server.settles_at(before)
+
+
 @pytest.mark.parametrize("length", [1000, 3])
 async def test_wrong_content_length_leaves_nothing(server: Server, page: Page, length: int) -> None:
     before = await server.traces()

@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import json
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -31,6 +32,7 @@ from app.db.all_threads import AllThreads, Cursor
 from app.db.database import Database
 from app.db.pool import ConnectionPool
 from app.errors import ForbiddenError, PayloadTooLargeError
+from app.uploads import attempts
 from app.uploads.attempts import new_key
 from app.uploads.receiving import SlowUploadError, read_body
 from tests.uploads.conftest import PUBLIC_URL, MakeRoom, Room, chunks_of, incoming
@@ -164,7 +166,7 @@ async def test_file_stays_when_the_answer_to_its_end_is_lost(
 async def test_upload_begins_when_what_another_left_cannot_be_removed(
     make_room: MakeRoom, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    room = make_room(timeout=-60.0)
+    room = make_room(idle_timeout=-60.0)
     params = AttachmentCreateParams(name="a.txt", size=5, mime_type="text/plain")
     attachment = await room.uploads.create_attachment(params, room.context)
     key = new_key(room.context.user_id, attachment.id)
@@ -197,7 +199,6 @@ async def test_time_limit_holds_when_whoever_takes_the_bytes_is_slow() -> None:
         ({"size": 1_000_001}, PayloadTooLargeError),
         ({"mime_type": "application/x-msdownload"}, UnprocessableError),
         ({"mime_type": "image/svg+xml"}, UnprocessableError),
-        ({"mime_type": "no type"}, UnprocessableError),
     ],
 )
 async def test_announcement_is_refused(
@@ -209,6 +210,37 @@ async def test_announcement_is_refused(
     assert await room.states() == {}
 
 
+@pytest.mark.parametrize(
+    ("name", "declared", "data", "found"),
+    [
+        ("a.png", "application/octet-stream", picture(), "image/png"),
+        ("a.py", "", b"print(1)\n", "text/plain"),
+        ("a.csv", "application/vnd.ms-excel", b"a,b\n", "text/csv"),
+        ("a.ts", "video/mp2t", b"let a = 1\n", "text/plain"),
+        ("a.sh", "application/x-shellscript", b"#!/bin/sh\n", "application/x-shellscript"),
+        ("a.foo", "application/x-made-up", b"words\n", "text/plain"),
+    ],
+)
+async def test_type_is_decided_by_the_bytes_when_the_announcement_leaves_it_open(
+    room: Room, name: str, declared: str, data: bytes, found: str
+) -> None:
+    params = AttachmentCreateParams(name=name, size=len(data), mime_type=declared)
+    announced = await room.uploads.create_attachment(params, room.context)
+    taken = await room.uploads.receive_announced(announced.id, chunks_of(data), room.context)
+    assert taken.mime_type == found
+    direct = await room.uploads.receive(incoming(name, declared, data), 0, room.context)
+    assert direct.mime_type == found
+
+
+async def test_file_of_a_wrong_type_is_refused_when_its_bytes_are_there(room: Room) -> None:
+    data = b"MZ\x90\0\x03\0\0\0"
+    params = AttachmentCreateParams(name="a", size=len(data), mime_type="")
+    announced = await room.uploads.create_attachment(params, room.context)
+    with pytest.raises(UnprocessableError, match="x-msdownload are not taken"):
+        await room.uploads.receive_announced(announced.id, chunks_of(data), room.context)
+    assert await room.states() == {}
+
+
 async def test_session_narrows_what_may_be_uploaded(room: Room) -> None:
     user_id = room.context.user_id
     params = AttachmentCreateParams(name="a.txt", size=500, mime_type="text/plain")
@@ -217,6 +249,10 @@ async def test_session_narrows_what_may_be_uploaded(room: Room) -> None:
         await room.uploads.create_attachment(params, off)
     with pytest.raises(ForbiddenError):
         await room.uploads.receive(incoming("a.txt", "text/plain", b"x"), 1, off)
+    file = await room.uploads.receive(incoming("a.txt", "text/plain", b"x"), 1, room.context)
+    with pytest.raises(ForbiddenError):
+        await room.uploads.finish_uploads([file], off)
+    assert await room.uploads.finish_uploads([], off) == []
     small = RequestContext(
         user_id, features=SessionFeatures(max_upload_bytes=499), public_url=PUBLIC_URL
     )
@@ -264,7 +300,7 @@ async def test_announcements_at_once_cannot_exceed_the_quota_together(make_room:
 async def test_upload_that_was_given_up_harms_its_successor_in_no_way(
     make_room: MakeRoom, late: str
 ) -> None:
-    room = make_room(timeout=-60.0)  # every upload counts as given up at once
+    room = make_room(idle_timeout=-60.0)  # every upload counts as given up at once
     params = AttachmentCreateParams(name="a.txt", size=5, mime_type="text/plain")
     attachment = await room.uploads.create_attachment(params, room.context)
     begun, go_on = asyncio.Event(), asyncio.Event()
@@ -298,7 +334,7 @@ async def test_upload_that_was_given_up_harms_its_successor_in_no_way(
 async def test_upload_that_is_taken_up_again_replaces_what_its_server_left(
     make_room: MakeRoom,
 ) -> None:
-    room = make_room(timeout=-60.0)
+    room = make_room(idle_timeout=-60.0)
     params = AttachmentCreateParams(name="a.txt", size=5, mime_type="text/plain")
     attachment = await room.uploads.create_attachment(params, room.context)
     key = new_key(room.context.user_id, attachment.id)
@@ -306,6 +342,57 @@ async def test_upload_that_is_taken_up_again_replaces_what_its_server_left(
     await room.uploads.storage.write(key, chunks_of(b"hello"))  # and then it dies
     await room.uploads.receive_announced(attachment.id, chunks_of(b"again"), room.context)
     assert room.stored() == [attachment.id]
+
+
+async def test_upload_is_renewed_while_it_is_under_way(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attempts, "RENEWAL", 0.01)
+    params = AttachmentCreateParams(name="a.txt", size=5, mime_type="text/plain")
+    attachment = await room.uploads.create_attachment(params, room.context)
+
+    async def slowly() -> AsyncIterator[bytes]:
+        yield b"hel"
+        (before,) = await room.ledger.of_user(room.context.user_id)
+        assert before.upload_state == "uploading"
+        async with asyncio.timeout(10):
+            while True:
+                (row,) = await room.ledger.of_user(room.context.user_id)
+                if row.touched_at > before.touched_at:
+                    break
+        yield b"lo"
+
+    await room.uploads.receive_announced(attachment.id, slowly(), room.context)
+    assert await room.states() == {attachment.id: "finished"}
+
+
+async def test_renewal_ends_when_another_attempt_counts(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attempts, "RENEWAL", 0.01)
+    user_id = room.context.user_id
+    params = AttachmentCreateParams(name="a.txt", size=5, mime_type="text/plain")
+    attachment = await room.uploads.create_attachment(params, room.context)
+    mine, other = (new_key(user_id, attachment.id) for _ in range(2))
+    outcomes: list[bool | None] = []
+    touch = room.ledger.touch
+
+    async def watched(*args: str) -> bool:
+        if not outcomes:
+            outcomes.append(None)
+            raise ConnectionError("away")  # which does not end it
+        counts = await touch(*args)
+        outcomes.append(counts)
+        return counts
+
+    monkeypatch.setattr(room.ledger, "touch", watched)
+    await room.ledger.claim(user_id, attachment.id, other, abandoned=0)
+    async with room.uploads.attempts.keep_alive(user_id, attachment.id, mine):
+        async with asyncio.timeout(10):
+            while False not in outcomes:
+                await asyncio.sleep(0.01)
+        await asyncio.sleep(0.1)
+    assert outcomes == [None, False]
 
 
 async def test_other_users_files_are_unknown(room: Room) -> None:
@@ -403,6 +490,32 @@ async def test_generated_image_is_kept_and_linked(room: Room) -> None:
     assert await room.uploads.save_generated_image(b"no image", room.context) is None
 
 
+async def test_url_leads_to_the_file_and_preview_url_to_its_preview(room: Room) -> None:
+    urls, owner = room.uploads.urls, room.context.user_id
+    stored = b'{"url":"attachment:atc_1","preview_url": "attachment:atc_1"}'
+    shown = urls.show(stored, PUBLIC_URL, owner)
+    found = json.loads(shown)
+    assert found["url"].startswith(f"{PUBLIC_URL}/api/files/")
+    assert found["preview_url"].startswith(f"{PUBLIC_URL}/api/previews/")
+    assert {urls.find_attachment_id(each) for each in found.values()} == {"atc_1"}
+    assert urls.hide(shown, owner) == stored
+    assert urls.hide(shown, "somebody else") == shown
+    # What was made when generated images led to their previews.
+    before = json.dumps({"url": found["preview_url"]}).encode()
+    assert urls.hide(before, owner) == b'{"url": "attachment:atc_1"}'
+    # A token for one purpose is none for the other.
+    mixed = shown.replace(b"/api/files/", b"/api/previews/")
+    assert b"/api/previews/" in urls.hide(mixed, owner)
+
+
+async def test_generated_image_is_kept_whatever_users_may_attach(make_room: MakeRoom) -> None:
+    room = make_room(types=("application/pdf",), user_bytes=100, file_bytes=100)
+    url = await room.uploads.save_generated_image(picture(), room.context)
+    assert url is not None
+    with pytest.raises(UnprocessableError, match="in all"):  # it counts all the same
+        await room.uploads.receive(incoming("a.pdf", "", b"%PDF-1.7"), 8, room.context)
+
+
 async def test_generated_image_stays_as_long_as_its_thread(room: Room) -> None:
     url = await room.uploads.save_generated_image(picture(), room.context)
     forgotten = await room.uploads.save_generated_image(picture(), room.context)
@@ -421,7 +534,7 @@ async def test_generated_image_stays_as_long_as_its_thread(room: Room) -> None:
     await room.janitor(keep=0).tidy()
     assert list(await room.states()) == [attachment_id]
     page = await room.store.load_items_json(thread.id, None, 9, "asc", room.context)
-    assert f"{PUBLIC_URL}/api/previews/".encode() in page
+    assert f'"url": "{PUBLIC_URL}/api/files/'.encode() in page
     await room.store.delete_thread(thread.id, room.context)
     await room.janitor(keep=3600).tidy()
     assert room.stored() == []

@@ -1,6 +1,7 @@
 """The same on an object store: a process that speaks S3, and real presigned requests over HTTP."""
 
 import asyncio
+import base64
 import socket
 import subprocess
 import sys
@@ -174,6 +175,30 @@ async def test_janitor_removes_what_was_put_and_never_sent(room: Room) -> None:
     assert attachment.id not in await room.states()
 
 
+async def test_file_that_was_put_waits_for_its_message_beyond_the_life_of_its_url(
+    room: Room,
+) -> None:
+    attachment = await announce(room, "a.txt", "text/plain", 5)
+    await put(attachment, b"words")
+    room.uploads.limits = replace(room.uploads.limits, url_ttl=-10.0)
+    await room.janitor(keep=3600).tidy()
+    assert await keys(room) == [f"incoming/{attachment.id}"]
+    await room.uploads.finish_uploads([attachment], room.context)
+    assert await keys(room) == [attachment.id]
+
+
+async def test_azure_is_told_what_kind_of_blob_is_put(
+    make_room: MakeRoom, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_NAME", "account")
+    monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_KEY", base64.b64encode(b"k" * 32).decode())
+    room = make_room("az://container/chat")
+    params = AttachmentCreateParams(name="a.txt", size=5, mime_type="text/plain")
+    attachment = await room.uploads.create_attachment(params, room.context)
+    assert attachment.upload_descriptor is not None
+    assert attachment.upload_descriptor.headers == {"x-ms-blob-type": "BlockBlob"}
+
+
 async def test_janitor_removes_what_was_put_behind_the_check(
     room: Room,
 ) -> None:
@@ -185,7 +210,6 @@ async def test_janitor_removes_what_was_put_behind_the_check(
     assert await keys(room) == [attachment.id, f"incoming/{attachment.id}"]
     await room.janitor(keep=3600).tidy()
     assert await keys(room) == [attachment.id, f"incoming/{attachment.id}"]  # its URL is still good
-    hasty = replace(room.uploads.limits, url_ttl=-10.0)
-    room.uploads.limits = hasty
-    await room.janitor(keep=3600).tidy()
+    room.uploads.limits = replace(room.uploads.limits, url_ttl=-10.0)
+    await room.janitor(keep=-10).tidy()
     assert await keys(room) == [attachment.id]

@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from app.uploads import previews
 from app.uploads.previews import (
     MAX_PIXELS,
+    MAX_SCANS,
     MODEL_SIDE,
     PREVIEW_SIDE,
     BrokenImageError,
@@ -156,6 +158,68 @@ async def test_gif_with_a_frame_beyond_its_canvas_is_refused() -> None:
     gif[place + 5 : place + 9] = struct.pack("<HH", 65_535, 65_535)
     with pytest.raises(BrokenImageError):
         await create_preview(bytes(gif), "image/gif")
+
+
+def jpeg_of(scans: int, *, comment: bytes = b"") -> bytes:
+    """Return a progressive JPEG of 16 x 16 pixels with that many scans, most of them empty."""
+
+    def segment(kind: int, data: bytes) -> bytes:
+        return bytes([0xFF, kind]) + struct.pack(">H", len(data) + 2) + data
+
+    return b"".join(
+        [
+            b"\xff\xd8",
+            segment(0xFE, comment),
+            segment(0xDB, b"\0" + bytes([1] * 64)),
+            segment(0xC2, struct.pack(">BHHB", 8, 16, 16, 1) + b"\x01\x11\0"),
+            segment(0xC4, b"\x00\x01" + bytes(15) + b"\x00"),
+            segment(0xC4, b"\x10\x01" + bytes(15) + b"\x20"),
+            segment(0xDA, b"\x01\x01\0\0\0\0") + b"\0",
+            # One run of blocks without any change.
+            (segment(0xDA, b"\x01\x01\0\x01\x3f\0") + b"\0\0") * (scans - 1),
+            b"\xff\xd9",
+        ]
+    )
+
+
+@pytest.mark.parametrize("read_size", [1, 2, 3, 7, previews.READ_SIZE])
+@pytest.mark.parametrize("how", ["bytes", "path", "file"])
+async def test_jpeg_with_too_many_scans_is_refused_undecoded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, read_size: int, how: str
+) -> None:
+    monkeypatch.setattr(previews, "READ_SIZE", read_size)
+    for scans in (MAX_SCANS, MAX_SCANS + 1):
+        data = jpeg_of(scans, comment=b"\xff\xda" * 100)
+        path = tmp_path / f"{scans}.jpg"
+        path.write_bytes(data)
+        with path.open("rb") as file:
+            source = {"bytes": data, "path": path, "file": file}[how]
+            if scans > MAX_SCANS:
+                with pytest.raises(BrokenImageError, match="scans"):
+                    await create_preview(source, "image/jpeg")
+            else:
+                assert (await create_preview(source, "image/jpeg")).width == 16
+
+
+async def test_film_behind_a_photograph_is_no_scan() -> None:
+    data = encode(two_halves(40, 40), "JPEG", progressive=True)
+    await create_preview(data + b"\xff\xda\0\x02" * 1000, "image/jpeg")
+
+
+@pytest.mark.parametrize(
+    "cover", [b"\xff\x05\xff\xff", b"\xff\x00\xff\xff", b"\xff\xd0\xff\xff", b"\xff" * 9]
+)
+async def test_scans_cannot_be_hidden_behind_what_has_no_length(cover: bytes) -> None:
+    data = jpeg_of(2).removesuffix(b"\xff\xd9") + cover
+    scans = (b"\xff\xda\0\x08\x01\x01\0\x01\x3f\0\0\0") * (MAX_SCANS + 1)
+    with pytest.raises(BrokenImageError, match="scans"):
+        await create_preview(data + scans, "image/jpeg")
+
+
+async def test_jpeg_of_countless_segments_is_refused() -> None:
+    data = encode(two_halves(40, 40), "JPEG")
+    with pytest.raises(BrokenImageError, match="segments"):
+        await create_preview(data[:2] + b"\xff\xfe\0\x02" * 5001 + data[2:], "image/jpeg")
 
 
 PNG = encode(two_halves(300, 200), "PNG")

@@ -15,6 +15,7 @@ from app.uploads.sniffing import (
     clean_type,
     decode_text,
     is_text,
+    possible_types,
     sniff,
 )
 
@@ -82,6 +83,9 @@ WORD = archive("[Content_Types].xml", "_rels/.rels", "word/document.xml")
         (bytes(100), "application/octet-stream"),
         (b"\xfe\xff", "text/plain"),
         (b"text with a \0 in it", "application/octet-stream"),
+        (b"N\bNA\bAM\bME\bE\n", "text/plain"),
+        (b"the end\r\n\x1a", "text/plain"),
+        (b"not \x1a the end", "application/octet-stream"),
     ],
 )
 def test_type_is_told_by_the_first_bytes(head: bytes, expected: str) -> None:
@@ -179,6 +183,35 @@ def test_declared_type_is_kept_when_the_bytes_agree(
 def test_file_is_refused_when_it_is_not_what_was_declared(declared: str, head: bytes) -> None:
     with pytest.raises(WrongTypeError, match="declared as"):
         check_declared(declared, "a.file", head)
+
+
+def test_refusal_says_what_to_do_when_a_text_is_in_no_known_encoding() -> None:
+    with pytest.raises(WrongTypeError, match="save it as UTF-8"):
+        check_declared("text/csv", "a.csv", "Список слов".encode("koi8-r"))
+    with pytest.raises(WrongTypeError) as caught:
+        check_declared("text/csv", "a.csv", PNG)
+    assert "UTF-8" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("declared", "expected"),
+    [
+        ("", None),
+        ("application/octet-stream", None),
+        ("application/vnd.ms-excel", None),
+        ("video/mp2t", None),
+        ("application/x-made-up", None),
+        ("image/png", {"image/png"}),
+        ("text/csv", {"text/csv"}),
+        ("video/x-msvideo", {"video/x-msvideo"}),
+        ("application/msword", {"application/msword"}),
+    ],
+)
+def test_definite_declarations_are_told_from_others(
+    declared: str, expected: set[str] | None
+) -> None:
+    assert possible_types(declared) == expected
+    assert DOCX in (possible_types("application/zip") or ())
 
 
 def test_refusal_shortens_and_quotes_the_name() -> None:
