@@ -220,8 +220,6 @@ class Settings(BaseSettings):
             problems.append("OPENAI_API_KEY is not set (CHATKIT_WORKFLOW_ID needs it)")
         if self.run_takeover < 2 * self.run_heartbeat:
             problems.append("RUN_TAKEOVER is less than twice RUN_HEARTBEAT (live runs would end)")
-        if self.upload_keep <= self.upload_timeout:
-            problems.append("UPLOAD_KEEP is not more than UPLOAD_TIMEOUT (uploads would be swept)")
         return problems
 
     def _jwt_problems(self) -> list[str]:
@@ -261,6 +259,8 @@ class Settings(BaseSettings):
             problems.append("CHATKIT_API_BASE is not https (the key would be readable on the way)")
         if "*" in self.cors_origins:
             problems.append("CORS_ORIGINS contains '*' (name the origins of your pages)")
+        if self.upload_keep < 60:
+            problems.append("UPLOAD_KEEP is under a minute (files would go while they are sent)")
         if self.uses_offline_model:
             problems.append("OPENAI_API_KEY is not set (the offline model is for development)")
         return problems

@@ -75,6 +75,7 @@ def test_production_starts_when_everything_is_set():
         ({"identity": "header", "trusted_proxies": "10.0.0.0/8,::/0"}, "TRUSTED_PROXIES"),
         ({"server_api_keys": f"one:{SECRET},two:{'a' * 24}"}, "SERVER_API_KEYS"),
         ({"chatkit_api_base": "http://api.example"}, "CHATKIT_API_BASE"),
+        ({"upload_keep": 30}, "UPLOAD_KEEP"),
     ],
 )
 def test_production_names_the_setting_when_a_default_is_unsafe(change, name):
@@ -133,7 +134,6 @@ def test_origin_is_taken_as_browsers_send_it(monkeypatch, origin):
     ("change", "name"),
     [
         ({"run_takeover": 1.5}, "RUN_TAKEOVER"),
-        ({"upload_keep": 100}, "UPLOAD_KEEP"),
         ({"openai_base_url": "localhost:11434/v1"}, "OPENAI_BASE_URL"),
         ({"identity": "none", "server_api_keys": ","}, "SERVER_API_KEYS"),
     ],
