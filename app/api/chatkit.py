@@ -98,6 +98,7 @@ def _note_deletion(request: NonStreamingReq, context: RequestContext, services: 
     who = {"user_id": context.user_id, "session_id": context.session_id}
     if isinstance(request, ThreadsDeleteReq):
         audit("thread.deleted", thread_id=request.params.thread_id, **who)
+        services.runs.stop_deleted(context.user_id, request.params.thread_id)
         services.janitor.wake()  # its files go right behind it
     elif isinstance(request, AttachmentsDeleteReq):
         audit("attachment.deleted", attachment_id=request.params.attachment_id, **who)

@@ -33,8 +33,10 @@ UPDATE runs SET cancel_requested_at = coalesce(cancel_requested_at, now())
 WHERE user_id = $1 AND id = $2 AND state = 'running' RETURNING 1"""
 
 _REQUEST_CANCEL_OF_THREAD = """
-UPDATE runs SET cancel_requested_at = coalesce(cancel_requested_at, now())
-WHERE user_id = $1 AND thread_id = $2 AND state = 'running' RETURNING id"""
+UPDATE runs SET cancel_requested_at = now()
+WHERE user_id = $1 AND thread_id = $2 AND state = 'running' AND cancel_requested_at IS NULL
+  AND id < $3 COLLATE "C"
+RETURNING id"""
 
 _FIND = "SELECT id, thread_id, state, snapshot FROM runs WHERE user_id = $1 AND id = $2"
 
@@ -124,9 +126,14 @@ class RunLedger:
         """Ask the replica that carries a run out to stop it; return whether it is running."""
         return bool(await self._database.rows(_REQUEST_CANCEL, user_id, run_id))
 
-    async def request_cancel_of_thread(self, user_id: str, thread_id: str) -> str | None:
-        """Ask for the running run of a thread to stop; return its id, if there is one."""
-        row = await self._database.row(_REQUEST_CANCEL_OF_THREAD, user_id, thread_id)
+    async def request_cancel_of_thread(
+        self, user_id: str, thread_id: str, *, before: str
+    ) -> str | None:
+        """Ask the run of a thread to stop if it is older than the run ``before``.
+
+        Returns its id, or None where there is none or it was asked already.
+        """
+        row = await self._database.row(_REQUEST_CANCEL_OF_THREAD, user_id, thread_id, before)
         return None if row is None else row.id
 
     async def find(self, user_id: str, run_id: str) -> Any | None:

@@ -50,12 +50,12 @@ class Runs:
         self._ended: dict[str, _EndedRun] = {}  # the oldest first
         self._ended_bytes = 0
         self._tasks: list[asyncio.Task[None]] = []
-        self._draining = False
+        self._draining = asyncio.Event()
 
     @property
     def draining(self) -> bool:
         """Whether the replica is shutting down and takes no new runs."""
-        return self._draining
+        return self._draining.is_set()
 
     @property
     def running(self) -> list[Run]:
@@ -79,7 +79,7 @@ class Runs:
         self, server: ChatKitServer[RequestContext], request: StreamingReq, context: RequestContext
     ) -> Run:
         """Start a run for a streaming request; ``await run.opened()`` tells how it began."""
-        run = Run(server, request, context, self._ledger, self._options, self.stop_thread)
+        run = Run(server, request, context, self._ledger, self._options, self.interrupt)
         self._running[run.id] = run
         run.task.add_done_callback(lambda _: self._put_away(run))
         return run
@@ -110,26 +110,35 @@ class Runs:
         ):
             raise NotFoundError(f"Run {run_id} not found")
 
-    async def stop_thread(self, user_id: str, thread_id: str) -> None:
-        """Stop whatever runs on a thread, here or on another replica."""
+    async def interrupt(self, user_id: str, thread_id: str, before: str) -> None:
+        """Stop what runs on a thread, here or elsewhere, if it is older than the run ``before``.
+
+        Runs that wait for the same thread so never stop each other, only the older of two.
+        """
+        run = self.find_running(user_id, thread_id)
+        if run is None:
+            await self._ledger.request_cancel_of_thread(user_id, thread_id, before=before)
+        elif run.id < before:
+            run.stop("stopped")
+
+    def stop_deleted(self, user_id: str, thread_id: str) -> None:
+        """Stop the run of this replica on a thread that was deleted; others find out themselves."""
         run = self.find_running(user_id, thread_id)
         if run is not None:
-            run.stop("stopped")
-        else:
-            await self._ledger.request_cancel_of_thread(user_id, thread_id)
+            run.stop("deleted")
 
     async def read(self, run: Run, *, stop_is_explicit: bool) -> AsyncGenerator[bytes, None]:
         """Yield a run's frames to the connection that asked for it.
 
-        If the connection closes before the end, that is the Stop button, unless the run said that
+        If the connection closes before the end, that is the Stop button, unless the run says that
         it cannot be stopped or the client promised to send Stop explicitly.
         """
         try:
             async for chunk in run.log.read():
                 yield chunk
         except (asyncio.CancelledError, GeneratorExit):
-            if run.allow_cancel and not stop_is_explicit and not self._draining:
-                run.stop("stopped")
+            if not stop_is_explicit and not self.draining:
+                run.leave()
             raise
 
     async def attach(
@@ -168,6 +177,7 @@ class Runs:
             thread_id=thread_id,
             run_id=row.id,
             interval=self._heartbeat,
+            draining=self._draining,
         )
 
     # --- keeping ---------------------------------------------------------------------------------
@@ -179,14 +189,21 @@ class Runs:
             return
         # Others may claim their thread while the statement is under way; it cannot know of them.
         begun = {run.id for run in runs if run.began}
+        snapshots = [run.snapshot() for run in runs]
         held = await self._ledger.renew(
-            [Renewal(run.user_id, run.id, run.snapshot()) for run in runs]
+            [
+                Renewal(run.user_id, run.id, snapshot and snapshot.items)
+                for run, snapshot in zip(runs, snapshots, strict=True)
+            ]
         )
-        for run in runs:
+        for run, snapshot in zip(runs, snapshots, strict=True):
             if run.id not in held:
                 if run.id in begun and not run.task.done() and not run.ending:
-                    run.stop("lost")  # another replica has taken it over
-            elif held[run.id]:
+                    run.stop("lost")  # another replica has taken it over, or the thread is gone
+                continue
+            if snapshot is not None:
+                run.keep(snapshot)
+            if held[run.id]:
                 run.stop("stopped")
 
     async def recover(self) -> None:
@@ -197,8 +214,11 @@ class Runs:
             logger.warning("Ended a run whose replica went silent", extra={"run_id": run_id})
 
     async def drain(self, seconds: float) -> None:
-        """Let runs finish for that long, then end the rest with what they have."""
-        self._draining = True
+        """Let runs finish for that long, then end the rest with what they have.
+
+        Who follows the run of another replica is let go at once.
+        """
+        self._draining.set()
         if tasks := [run.task for run in self.running]:
             logger.info("Draining", extra={"running": len(tasks), "seconds": seconds})
             await asyncio.wait(tasks, timeout=seconds)

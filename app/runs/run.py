@@ -5,7 +5,7 @@ import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from app.chatkit.context import RequestContext, RunIdentity
 from app.chatkit.errors import ErrorCode, NotFoundError, RequestRefusedError, ThreadBusyError
@@ -23,13 +23,19 @@ from app.runs.log import RunLog
 
 logger = logging.getLogger("chatkit.runs")
 
-StopReason = Literal["stopped", "interrupted", "lost"]
+StopReason = Literal["stopped", "interrupted", "lost", "deleted"]
+"""By the user, by the end of this replica, by a takeover, or because the thread was deleted."""
+
 BusyPolicy = Literal["wait", "interrupt", "reject"]
 
 WAITING = "Another answer is still being written here. Yours starts right after it."
 STILL_BUSY = "Another answer is still being written in this thread. Please try again in a moment."
 CUT_OFF = "The answer was cut off. What was written so far is saved; please try again."
 
+END_RETRY = 8.0
+"""For how many seconds a run tries to write down that it has ended, while the database is away."""
+MAX_PAUSE = 1.0
+"""Seconds between two of these tries at most."""
 
 LOOPS_BEFORE_WORK = 8
 """Turns of the event loop between what opens an answer and the work on it.
@@ -51,8 +57,15 @@ class RunOptions:
     log_bytes: int = 8 * 1024 * 1024
 
 
-Interrupt = Callable[[str, str], Awaitable[None]]
-"""Asks whoever runs on a thread (owner, thread id) to stop."""
+Interrupt = Callable[[str, str, str], Awaitable[None]]
+"""Asks the run on a thread (owner, thread id) to stop if it is older than the given run (id)."""
+
+
+class Snapshot(NamedTuple):
+    """The unfinished answers as the client sees them; ``mark`` are their ids and lengths."""
+
+    items: list[AssistantMessageItem]
+    mark: tuple[tuple[str, int], ...]
 
 
 class Run:
@@ -81,8 +94,10 @@ class Run:
         self._interrupt = interrupt
         self._pipeline: TurnPipeline[Any] | None = None
         self._stop_reason: StopReason | None = None
-        self._snapshot_size = 0
+        self._saved: tuple[tuple[str, int], ...] = ()  # the mark of the last snapshot
         self._keeps_on = False  # in the middle of writes, which no stop may tear apart
+        self._is_left = False  # by the reader that asked for it
+        self._is_hurried = False  # by the replica, which goes down
         self.ending = False
         self._opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         context.run = RunIdentity(id=self.id, kind=request.type, replica=options.replica)
@@ -106,14 +121,24 @@ class Run:
 
     def stop(self, reason: StopReason) -> None:
         """Cancel the run; what the user has seen is saved. Harmless if it has ended."""
+        self._is_hurried = self._is_hurried or reason == "interrupted"
         if self._stop_reason is None and not self.task.done():
             self._stop_reason = reason
             self._context.interrupted = reason != "stopped"
             if not self._keeps_on:
                 self.task.cancel()
 
-    def snapshot(self) -> list[AssistantMessageItem] | None:
-        """Return the unfinished answers as the client sees them, or None if nothing is new."""
+    def leave(self) -> None:
+        """Say that the reader who asked for the run closed the connection: the Stop button.
+
+        It takes effect once the stream has announced that it may be stopped like this.
+        """
+        self._is_left = True
+        if self.allow_cancel:
+            self.stop("stopped")
+
+    def snapshot(self) -> Snapshot | None:
+        """Return what is new since the snapshot that ``keep`` was told of, or None."""
         if self._pipeline is None:
             return None
         items = [
@@ -121,11 +146,12 @@ class Run:
             for item in self._pipeline.pending.current()
             if isinstance(item, AssistantMessageItem) and not is_blank(item)
         ]
-        size = sum(len(part.text) for item in items for part in item.content)
-        if size == self._snapshot_size:
-            return None
-        self._snapshot_size = size
-        return items
+        mark = tuple((item.id, sum(len(part.text) for part in item.content)) for item in items)
+        return None if mark == self._saved else Snapshot(items, mark)
+
+    def keep(self, snapshot: Snapshot) -> None:
+        """Take note that a snapshot was saved."""
+        self._saved = snapshot.mark
 
     # --- the task --------------------------------------------------------------------------------
 
@@ -158,7 +184,7 @@ class Run:
     async def _open(self) -> TurnPipeline[Any]:
         """Open the turn, once the thread is free for it."""
         deadline = asyncio.get_running_loop().time() + self._options.busy_wait
-        is_waiting = False
+        has_said_so = False
         while True:
             self._keeps_on = True
             try:
@@ -174,10 +200,11 @@ class Run:
                 self.task.cancel()  # by the next await
             if self._pipeline is not None:
                 return self._pipeline
-            if not is_waiting:
-                is_waiting = True
-                if self._options.thread_busy == "interrupt" and self.thread_id:
-                    await self._interrupt(self.user_id, self.thread_id)
+            if self._options.thread_busy == "interrupt" and self.thread_id:
+                # Each time, for another run that waits may have got the thread meanwhile.
+                await self._interrupt(self.user_id, self.thread_id, self.id)
+            if not has_said_so:
+                has_said_so = True
                 self._append(encode_event(ProgressUpdateEvent(text=WAITING)))
             await asyncio.sleep(self._options.busy_poll)
 
@@ -187,6 +214,8 @@ class Run:
             self._append(frame)
             if not has_announced and pipeline.has_announced:
                 has_announced = True
+                if self._is_left:
+                    self.leave()
                 # What opens an answer goes out before the work on it begins, here and in every
                 # other run that begins just now.
                 for _ in range(LOOPS_BEFORE_WORK):
@@ -217,20 +246,51 @@ class Run:
 
     async def _end(self, state: RunState) -> None:
         self.ending = True
-        if state == "interrupted":
+        if state == "interrupted" and not await self._is_deleted():
             self._append(encode_event(ErrorEvent(code="custom", message=CUT_OFF, allow_retry=True)))
+        if self._stop_reason not in ("lost", "deleted"):
+            await self._write_end(state)
+        self.log.close()
+
+    async def _is_deleted(self) -> bool:
+        """Return whether the run is gone from the database, which it is along with its thread."""
         if self._stop_reason != "lost":
-            error_id = self._pipeline.error_id if self._pipeline else None
+            return self._stop_reason == "deleted"
+        try:
+            return await self._ledger.find(self.user_id, self.id) is None
+        except Exception:
+            logger.exception("Could not look why a run was lost", extra={"run_id": self.id})
+            return False
+
+    async def _write_end(self, state: RunState) -> None:
+        """Write down how the run ended; try again for a while if the database is away.
+
+        Heartbeats go on meanwhile, so that nobody takes it over. Its readers do not wait for it,
+        and a replica that goes down waits for one more try at most.
+        """
+        error_id = self._pipeline.error_id if self._pipeline else None
+        clock = asyncio.get_running_loop().time
+        deadline, pause = clock() + END_RETRY, 0.1
+        while True:
+            is_last = self._is_hurried or clock() > deadline
             try:
                 await self._ledger.finish(
                     self.user_id, self.id, state, usage=self._context.usage, error_id=error_id
                 )
-            except Exception:
-                # The janitor frees the thread once the heartbeat has been silent long enough.
-                logger.exception("Could not end a run", extra={"run_id": self.id})
-        self.log.close()
+            except Exception as error:
+                if is_last:
+                    # The janitor frees the thread once the heartbeat has been silent long enough.
+                    logger.exception("Could not end a run", extra={"run_id": self.id})
+                    return
+                reason = type(error).__name__
+                logger.warning("Ending a run failed", extra={"run_id": self.id, "reason": reason})
+            else:
+                return
+            self._close_anyhow()
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, MAX_PAUSE)
 
-    def _close_anyhow(self, _: asyncio.Task[None]) -> None:
+    def _close_anyhow(self, _: object = None) -> None:
         """Let nobody wait for a run that was cancelled before its first step."""
         if not self._opened.done():
             self._opened.set_exception(RequestRefusedError("The answer was stopped"))

@@ -10,6 +10,7 @@ from tests.e2e.replica import Page, message
 from tests.providers.fake_openai import Reply, run_fake_openai
 from tests.runs.assistants import WORDS, SlowStore
 from tests.runs.conftest import StartLocal, ThreadLook
+from tests.runs.test_takeover import hold_answer, release
 
 ANSWER = "".join(WORDS)
 FRAMES = 3 + 2 + len(WORDS) + 1  # created, user, options; added, part; words; done
@@ -186,3 +187,31 @@ async def test_run_is_not_found_when_it_is_somebody_elses(start_local: StartLoca
         assert (cancel.status_code, attach.status_code) == (404, 404)
         assert len(replica.runs.running) == 1
         replica.assistant.released.set()
+
+
+@pytest.mark.parametrize(
+    ("headers", "state"),
+    [({}, "cancelled"), ({"X-ChatKit-Stop": "explicit"}, "completed")],
+    ids=["closing-stops", "explicit-stop"],
+)
+async def test_closed_connection_counts_when_its_message_was_still_waiting_for_the_thread(
+    start_local: StartLocal, look: Look, headers: dict, state: str
+) -> None:
+    replica = await start_local()
+    async with Page(replica.url) as page:
+        first = await hold_answer(replica, page)
+        async with page.open(
+            "threads.add_user_message",
+            headers=headers,
+            thread_id=first.thread_id,
+            input=message("Again"),
+        ) as stream:
+            assert (await anext(aiter(stream)))["type"] == "progress_update"
+        while len(replica.uvicorn.server_state.tasks) > 1:  # the server has noticed
+            await asyncio.sleep(0.01)
+        release(replica)
+        await first.ended()
+        await asyncio.wait_for(replica.idle(), 10)
+    found = await look(first.thread_id)
+    assert found.run_states == ["completed", state]
+    assert found.types[:3] == ["user_message", "assistant_message", "user_message"]

@@ -97,7 +97,9 @@ def attempts(pool: ConnectionPool, user_id: str, ids: Ids) -> dict[str, Attempt]
         "find": lambda: runs.find(user_id, ids.run),
         "find_running": lambda: runs.find_running(user_id, ids.thread),
         "request_cancel": lambda: runs.request_cancel(user_id, ids.run),
-        "request_cancel_of_thread": lambda: runs.request_cancel_of_thread(user_id, ids.thread),
+        "request_cancel_of_thread": lambda: runs.request_cancel_of_thread(
+            user_id, ids.thread, before="run_z"
+        ),
         "finish": lambda: runs.finish(user_id, ids.run, "failed", usage=TokenUsage()),
         "delete_thread": lambda: mine.delete_thread(ids.thread, me),
     }

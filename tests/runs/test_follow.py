@@ -1,0 +1,135 @@
+"""How following the run of another replica ends: always in order, and never without a word."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from tests.e2e.replica import Page
+from tests.runs import assistants
+from tests.runs.conftest import LocalReplica, StartLocal
+from tests.runs.test_attach import attach, text_of
+from tests.runs.test_takeover import ANSWER, Tab, hold_answer, release
+
+Events = list[dict[str, Any]]
+
+
+@dataclass
+class Followed:
+    """A run that is held, and a reader that follows it from another replica."""
+
+    here: LocalReplica
+    other: LocalReplica
+    page: Page
+    first: Tab
+    task: asyncio.Task[Events]
+
+    async def ended(self) -> Events:
+        """Wait for the end of the following stream; raises if the connection was cut."""
+        return await asyncio.wait_for(self.task, 10)
+
+    async def let_run_end(self) -> None:
+        """Set the held answer free and wait for it."""
+        release(self.here)
+        await self.first.ended()
+
+
+@asynccontextmanager
+async def following(
+    start_local: StartLocal, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Followed]:
+    here = await start_local(run_heartbeat=0.05, run_takeover=60)
+    other = await start_local(run_heartbeat=0.05, run_takeover=60)
+    async with Page(here.url) as page, Page(other.url) as elsewhere:
+        elsewhere.secret = page.secret
+        first = await hold_answer(here, page)
+        await here.runs.beat()
+        looked = asyncio.Event()
+        ledger = other.runs._ledger
+        find = ledger.find
+
+        async def note(*args: Any) -> Any:
+            row = await find(*args)
+            looked.set()
+            return row
+
+        with monkeypatch.context() as patch:
+            patch.setattr(ledger, "find", note)
+            task = asyncio.create_task(attach(elsewhere, first.thread_id))
+            await asyncio.wait_for(looked.wait(), 10)
+            yield Followed(here, other, page, first, task)
+
+
+async def test_following_goes_on_when_the_database_is_away_for_some_looks(
+    start_local: StartLocal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with following(start_local, monkeypatch) as followed:
+        ledger = followed.other.runs._ledger
+        find, failed = ledger.find, 0
+
+        async def fail_at_first(*args: Any) -> Any:
+            nonlocal failed
+            failed += 1
+            if failed < 4:
+                raise ConnectionRefusedError("Postgres is being restarted")
+            return await find(*args)
+
+        monkeypatch.setattr(ledger, "find", fail_at_first)
+        while failed < 4:
+            await asyncio.sleep(0.01)
+        await followed.let_run_end()
+        events = await followed.ended()
+    assert events[-1]["type"] == "thread.item.done"
+    assert text_of(events) == ANSWER
+
+
+async def test_follower_is_told_when_the_database_stays_away(
+    start_local: StartLocal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with following(start_local, monkeypatch) as followed:
+
+        async def fail(*_: Any) -> Any:
+            raise ConnectionRefusedError("Postgres is gone")
+
+        monkeypatch.setattr(followed.other.runs._ledger, "find", fail)
+        events = await followed.ended()
+        assert (events[-1]["type"], events[-1]["allow_retry"]) == ("error", True)
+        await followed.let_run_end()
+
+
+async def test_following_ends_quietly_when_the_thread_is_deleted(
+    start_local: StartLocal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with following(start_local, monkeypatch) as followed:
+        await followed.page.ask("threads.delete", thread_id=followed.first.thread_id)
+        events = await followed.ended()
+        assert [event["type"] for event in events] == ["thread.item.added"]
+        await followed.let_run_end()
+
+
+async def test_follower_is_told_when_the_run_fails(
+    start_local: StartLocal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with following(start_local, monkeypatch) as followed:
+
+        def fail(*_: Any) -> Any:
+            raise RuntimeError("The model broke")
+
+        monkeypatch.setattr(assistants, "_update", fail)
+        await followed.let_run_end()
+        events = await followed.ended()
+    assert [event["type"] for event in events[-2:]] == ["thread.item.done", "error"]
+    assert events[-1]["allow_retry"] is True
+
+
+async def test_follower_is_told_at_once_when_its_replica_shuts_down(
+    start_local: StartLocal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with following(start_local, monkeypatch) as followed:
+        await followed.other.runs.drain(0)
+        events = await followed.ended()
+        assert (events[-1]["type"], events[-1]["allow_retry"]) == ("error", True)
+        await followed.let_run_end()
