@@ -19,7 +19,6 @@ from app.doctor import examine
 from app.forget import forget_user
 from app.serve import StartError, serve
 from app.settings import Settings, SettingsError, load_settings
-from app.uploads.storage import StorageUrlError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -32,8 +31,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (SettingsError, DatabaseUrlError) as error:
         prefix = "DATABASE_URL: " if isinstance(error, DatabaseUrlError) else ""
         return _fail(f"{prefix}{error}", 2)
-    except StorageUrlError as error:
-        return _fail(f"STORAGE_URL: {error}", 2)
     except (StartError, EmbeddedPostgresError, MigrationError) as error:
         return _fail(str(error), 1)
     except KeyboardInterrupt:

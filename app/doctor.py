@@ -2,14 +2,16 @@
 
 import asyncio
 import tempfile
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 
+from app.auth.identity import create_identity
 from app.db.database_url import DatabaseUrlError
 from app.db.embedded import EmbeddedPostgresError, provide_database
 from app.db.engine import DatabaseCheck, check_database, create_engine
+from app.main import create_storage, load_assistant
 from app.serve import StartError, bind
-from app.settings import Settings
+from app.settings import Settings, SettingsError
 
 
 @dataclass(frozen=True)
@@ -22,10 +24,15 @@ class Finding:
 
 
 def examine(settings: Settings) -> Generator[Finding]:
-    """Yield the findings one by one; no check leaves anything behind or calls a model."""
+    """Yield the findings one by one; no check calls a model, or makes what ``serve`` would not."""
     yield Finding("settings", True, f"APP_ENV={settings.app_env}")
     yield _examine_data_dir(settings)
+    place = settings.storage.partition("?")[0]  # behind it, credentials may stand
+    yield _examine_part("storage", lambda: create_storage(settings), place)
     yield from _examine_database(settings)
+    yield _examine_part("identity", lambda: create_identity(settings), settings.identity)
+    assistant = settings.assistant_server
+    yield _examine_part("assistant", lambda: load_assistant(assistant), assistant)
     yield _examine_model(settings)
     yield _examine_port(settings)
 
@@ -39,6 +46,15 @@ def _examine_data_dir(settings: Settings) -> Finding:
     except OSError as error:
         message = f"{directory} cannot be written: {error.strerror} (set DATA_DIR to one that can)"
         return Finding("data directory", False, message)
+
+
+def _examine_part(name: str, make: Callable[[], object], given: str) -> Finding:
+    """Make a part of the application as ``serve`` would; ``given`` is the setting's value."""
+    try:
+        make()
+    except (SettingsError, OSError) as error:
+        return Finding(name, False, str(error))
+    return Finding(name, True, given)
 
 
 def _examine_database(settings: Settings) -> Generator[Finding]:

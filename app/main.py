@@ -4,9 +4,12 @@ import gc
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from pkgutil import resolve_name
 from typing import TypedDict, cast
+from urllib.parse import urlsplit
 
+from agents import set_tracing_disabled
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
@@ -38,7 +41,7 @@ from app.uploads.attachments import UploadStore
 from app.uploads.file_urls import FileUrls
 from app.uploads.janitor import UploadJanitor
 from app.uploads.limits import UploadLimits
-from app.uploads.storage import Storage
+from app.uploads.storage import Storage, StorageUrlError
 
 GC_THRESHOLD = 20_000
 """New objects between two looks of the garbage collector; Python's own is some 700 to 2,000."""
@@ -63,13 +66,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     if settings.database_url is None:
         raise SettingsError("DATABASE_URL: not set (python -m app serve can start an embedded one)")
     # What is configured by name is loaded here, where a mistake can still be said in one line.
+    storage = create_storage(settings)
     identity = create_identity(settings)
-    create_server = _load_assistant(settings.assistant_server)
+    create_server = load_assistant(settings.assistant_server)
     configure_logging(settings)
     app = FastAPI(
         title="ChatKit backend",
         version=_get_version(),
-        lifespan=_create_lifespan(settings, identity, create_server),
+        lifespan=_create_lifespan(settings, storage, identity, create_server),
         openapi_url="/openapi.json" if settings.serves_docs else None,
         docs_url=None,
         redoc_url=None,
@@ -97,7 +101,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
 
 def _create_lifespan(
-    settings: Settings, identity: Identity, create_server: AssistantFactory
+    settings: Settings, storage: Storage, identity: Identity, create_server: AssistantFactory
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[State]]:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[State]:
@@ -105,7 +109,7 @@ def _create_lifespan(
         engine = create_engine(settings)
         pool = create_pool(settings)
         database = Database(pool)
-        uploads = create_uploads(settings, database)
+        uploads = create_uploads(settings, database, storage)
         janitor = UploadJanitor(
             AttachmentLedger(database),
             uploads,
@@ -113,6 +117,8 @@ def _create_lifespan(
             interval=settings.upload_janitor_interval,
         )
         store = PostgresStore(database, uploads.urls, running_answers=settings.user_running_answers)
+        # The Agents SDK traces unless it is told not to, also in a server that is not ours.
+        set_tracing_disabled(not settings.tracing)
         server = create_server(store, settings=settings)
         if server.attachment_store is None:  # an own one is meant
             server.attachment_store = uploads
@@ -156,8 +162,23 @@ def _create_lifespan(
     return lifespan
 
 
-def create_uploads(settings: Settings, database: Database) -> UploadStore:
-    """Return the store of files for ``settings``. Raises ``StorageUrlError``."""
+def create_storage(settings: Settings) -> Storage:
+    """Return the place of files for ``settings``. Raises ``SettingsError``."""
+    url = urlsplit(settings.storage)
+    if not url.scheme or (url.scheme == "file" and url.netloc):
+        folder = Path(url.netloc + url.path).absolute()
+        raise SettingsError(f"STORAGE_URL: not the URL of a folder (write {folder.as_uri()})")
+    try:
+        return Storage(settings.storage)
+    except StorageUrlError as error:
+        name = "STORAGE_URL" if settings.storage_url else "DATA_DIR"
+        raise SettingsError(f"{name}: {error}") from error
+
+
+def create_uploads(
+    settings: Settings, database: Database, storage: Storage | None = None
+) -> UploadStore:
+    """Return the store of files for ``settings``. Raises ``SettingsError``."""
     urls = FileUrls(
         load_signing_secret(settings),
         upload_ttl=settings.upload_url_ttl,
@@ -171,7 +192,8 @@ def create_uploads(settings: Settings, database: Database) -> UploadStore:
         url_ttl=settings.upload_url_ttl,
         idle_timeout=settings.upload_idle_timeout,
     )
-    return UploadStore(AttachmentLedger(database), Storage(settings.storage), urls, limits)
+    storage = storage or create_storage(settings)
+    return UploadStore(AttachmentLedger(database), storage, urls, limits)
 
 
 def _create_sessions(settings: Settings, database: Database) -> ChatSessions:
@@ -198,8 +220,11 @@ def _create_runs(settings: Settings, database: Database) -> Runs:
     )
 
 
-def _load_assistant(name: str) -> AssistantFactory:
-    """Return what ``ASSISTANT_SERVER`` names: a class or function that makes a server."""
+def load_assistant(name: str) -> AssistantFactory:
+    """Return what ``ASSISTANT_SERVER`` names: a class or function that makes a server.
+
+    Raises ``SettingsError``.
+    """
     try:
         factory = resolve_name(name)
     except (ImportError, AttributeError, ValueError) as error:

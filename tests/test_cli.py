@@ -212,7 +212,8 @@ def test_doctor_is_content_when_the_database_was_migrated(in_process, empty_data
     assert main(["doctor"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[1].rstrip(":") for line in lines] == [
-        *("settings", "data", "database", "migrations", "model", "port")
+        *("settings", "data", "storage", "database", "migrations"),
+        *("identity", "assistant", "model", "port"),
     ]
     assert all(line.startswith("ok ") for line in lines)
 
@@ -270,6 +271,43 @@ async def test_serve_says_in_one_line_what_is_wrong_when_a_name_cannot_be_loaded
     assert ended.code == 2
     assert ended.errors.startswith(f"error: {name}: cannot load {value!r}")
     assert len(ended.errors.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("/srv/files", "not the URL of a folder (write file:///srv/files)"),
+        ("file://srv/files", "not the URL of a folder (write file:///"),
+        ("ftp://host/files", ""),
+        ("file:///proc/nowhere/files", "/proc/nowhere/files: "),
+    ],
+)
+async def test_serve_says_in_one_line_what_is_wrong_when_files_have_no_place(
+    tmp_path: Path, database_url: str, url: str, message: str
+) -> None:
+    ended = await run_app(tmp_path, "serve", DATABASE_URL=database_url, STORAGE_URL=url)
+    assert ended.errors.startswith(f"error: STORAGE_URL: {message}")
+    assert len(ended.errors.splitlines()) == 1
+    assert ended.code == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "finding"),
+    [
+        ("STORAGE_URL", "/srv/files", "storage"),
+        ("IDENTITY", "nowhere:identify", "identity"),
+        ("ASSISTANT_SERVER", "app.assistant.server:Nobody", "assistant"),
+    ],
+)
+def test_doctor_says_what_is_wrong_when_serve_could_not_start(
+    in_process, database_url, capsys, name, value, finding
+):
+    in_process.setenv("DATABASE_URL", database_url)
+    in_process.setenv(name, value)
+    assert main(["doctor"]) == 1
+    failed = [line for line in capsys.readouterr().out.splitlines() if line.startswith("fail")]
+    assert len(failed) == 1
+    assert failed[0].startswith(f"fail  {finding}: {name}: ")
 
 
 async def test_everything_of_a_user_goes_when_they_are_deleted(

@@ -94,3 +94,12 @@ def test_no_env_file_is_needed(compose):
             assert env_file["required"] is False
     variables = re.findall(r"\$\{([^}]+)\}", (ROOT / "docker-compose.yml").read_text())
     assert all(":-" in variable for variable in variables)
+
+
+def test_readme_puts_own_modules_where_the_image_looks_for_them():
+    readme = (ROOT / "README.md").read_text()
+    (directory,) = re.findall(r"^WORKDIR (\S+)", FINAL_STAGE, re.MULTILINE)
+    assert f"COPY myapp.py {directory}/" in readme
+    assert f":{directory}/myapp.py:ro" in readme
+    (image,) = re.findall(r"`FROM (\S+)`", readme)
+    assert f"image: {image}" in (ROOT / "docker-compose.yml").read_text()

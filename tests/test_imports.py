@@ -20,9 +20,9 @@ ALLOWED = {
     "api": {"chatkit", "db", "uploads", "assistant", "auth", "runs"},
     "main": {"chatkit", "db", "uploads", "assistant", "auth", "runs", "api"},
     "serve": {"db", "main"},
-    "doctor": {"db", "serve"},
+    "doctor": {"db", "auth", "main", "serve"},
     "forget": {"db", "main"},
-    "__main__": {"db", "serve", "doctor", "forget", "uploads"},
+    "__main__": {"db", "serve", "doctor", "forget"},
     **{leaf: {"chatkit"} for leaf in LEAVES},
 }
 # The engine can be lifted out of this repository: no web framework, no database.

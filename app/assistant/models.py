@@ -1,5 +1,7 @@
 """Which model answers: the offline one, OpenAI's, or any server that speaks one of its APIs."""
 
+from typing import Any
+
 from agents import (
     Model,
     ModelProvider,
@@ -8,7 +10,8 @@ from agents import (
     OpenAIResponsesModel,
 )
 from agents.models import get_default_model_settings
-from openai import AsyncOpenAI, Timeout
+from httpx2 import ReadTimeout, Request, Response
+from openai import APITimeoutError, AsyncOpenAI, DefaultAsyncHttpxClient, Timeout
 
 from app.assistant.files import FileKind
 from app.assistant.offline_model import DEFAULT_DELAY, OFFLINE_MODEL_NAME, OfflineModel
@@ -24,7 +27,7 @@ SELECTABLE_MODELS: frozenset[str] = frozenset()
 OPENAI_URL = "https://api.openai.com/v1"
 CONNECT_TIMEOUT = 10.0
 MAX_RETRIES = 2
-"""How often the client repeats a request that failed before its first event."""
+"""How often the client repeats a request that failed, but for silence, before its first event."""
 
 
 class AssistantModels(ModelProvider):
@@ -98,4 +101,16 @@ def create_client(settings: Settings) -> AsyncOpenAI | None:
             settings.model_timeout, connect=min(CONNECT_TIMEOUT, settings.model_timeout)
         ),
         max_retries=MAX_RETRIES,
+        http_client=_HttpClient(),
     )
+
+
+class _HttpClient(DefaultAsyncHttpxClient):
+    """Ends a request at the first silence, which the client above would wait for once per retry."""
+
+    async def send(self, request: Request, **options: Any) -> Response:
+        """Send a request; raises ``APITimeoutError``, which is not retried, for a silent server."""
+        try:
+            return await super().send(request, **options)
+        except ReadTimeout as error:
+            raise APITimeoutError(request) from error

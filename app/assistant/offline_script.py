@@ -219,6 +219,6 @@ INTENTS = (
     Intent("Make a plan", "reasoning, shown as a workflow", r"\b(think|plan)\b", _plan),
     Intent("Tell me a long story", "enough text to press Stop", r"\b(long|story)\b", _story),
     Intent("Draw a sunset", "a generated image", r"\b(draw|paint)\b", _draw),
-    Intent("Help", "this list", r"\bhelp\b", _help),
+    Intent("Help", "this list", r"\bhelp\b|\bwhat can you\b", _help),
 )
 """Tried in this order."""

@@ -120,8 +120,13 @@ export function createView(conversation, elements) {
     announcer.append(h('p', null, text));
   }
 
+  let lastTop = 0;
   const measure = () => {
-    followsEnd = scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight < NEAR_END;
+    const { scrollTop, scrollHeight, clientHeight } = scroller;
+    const atEnd = scrollHeight - scrollTop - clientHeight < NEAR_END;
+    // Only who moves up leaves the end: an image may have grown since the page was last moved.
+    if (atEnd || scrollTop < lastTop) followsEnd = atEnd;
+    lastTop = scrollTop;
     newest.hidden = followsEnd;
   };
   scroller.addEventListener('scroll', measure, { passive: true });

@@ -1,6 +1,8 @@
 """The offline model: a provider's exact event sequence, tools, and answers from its input alone."""
 
+import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -45,6 +47,7 @@ from app.chatkit.items import (
 )
 from app.chatkit.widgets import Card, Text
 
+ROOT = Path(__file__).parents[2]
 REST: dict[str, Any] = {
     "output_schema": None,
     "handoffs": [],
@@ -358,6 +361,15 @@ async def test_note_is_told_when_an_action_left_one_behind_the_message() -> None
 def test_example_matches_its_intent_first(intent: Any) -> None:
     matching = [each for each in INTENTS if each.match(intent.example, None)]
     assert matching[0] is intent
+
+
+def test_prompts_of_the_page_match_an_intent() -> None:
+    page = (ROOT / "app" / "web" / "index.html").read_text()
+    prompts = re.findall(r'data-prompt="([^"]+)">([^<]+)<', page)
+    assert len(prompts) >= 4
+    for prompt, label in prompts:
+        assert prompt == label
+        assert any(intent.match(prompt, None) for intent in INTENTS), prompt
 
 
 # --- small things --------------------------------------------------------------------------------

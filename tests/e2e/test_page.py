@@ -9,6 +9,25 @@ from tests.e2e.pages import CHROMIUM, finished, screenshot, send
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
 
+SHOW_TABLE = """async () => {
+  const { markdown } = await import('/web/markdown.js');
+  const words = ['Reservation', 'Departure', 'Destination', 'Passengers', 'Surcharge', 'Remarks'];
+  const row = (cells) => `| ${cells.join(' | ')} |`;
+  const table = [words, words.map(() => '---'), words, words].map(row).join('\\n');
+  document.getElementById('items').append(markdown(table));
+}"""
+# The scroll event of the first growth comes when the second has already happened.
+GROW_TWICE = """() => {
+  const [scroller, items] = ['scroller', 'items'].map((id) => document.getElementById(id));
+  items.style.minHeight = '1000px';
+  scroller.scrollTop = scroller.scrollHeight;
+  items.style.minHeight = '2000px';
+}"""
+SHOWS_THE_END = """() => {
+  const { scrollHeight, scrollTop, clientHeight } = document.getElementById('scroller');
+  return scrollHeight - scrollTop - clientHeight < 2;
+}"""
+
 
 async def test_answer_appears_and_stays_when_the_page_is_reloaded(page: Page) -> None:
     await send(page, "Hello from the browser")
@@ -72,3 +91,26 @@ async def test_error_is_shown_when_the_model_fails(page: Page) -> None:
     await finished(page, errors=1)
     await expect(page.get_by_test_id("error-banner")).to_be_visible()
     await screenshot(page, "error")
+
+
+async def test_words_of_a_table_stay_whole_when_the_screen_is_narrow(page: Page) -> None:
+    await page.set_viewport_size({"width": 390, "height": 800})
+    await page.evaluate(SHOW_TABLE)
+    cells = page.get_by_role("cell")
+    await expect(cells.last).to_be_attached()
+    await screenshot(page, "table-narrow")
+    assert min(await cells.evaluate_all("cells => cells.map((cell) => cell.clientWidth)")) >= 80
+    table = page.locator(".table-scroll")
+    assert await table.evaluate("box => box.scrollWidth > box.clientWidth")
+    assert await page.evaluate("document.documentElement.scrollWidth") == 390
+
+
+async def test_end_stays_in_view_when_an_item_grows_just_after_the_page_was_moved(
+    page: Page,
+) -> None:
+    await send(page, "Hello")
+    await finished(page)
+    await page.evaluate(GROW_TWICE)
+    await page.wait_for_function(SHOWS_THE_END, timeout=5000)
+    await page.locator("#scroller").evaluate("scroller => { scroller.scrollTop -= 300; }")
+    await expect(page.locator("#newest")).to_be_visible()

@@ -9,15 +9,34 @@ from pathlib import Path
 
 import httpx
 import pytest
+from playwright.async_api import Browser
 
+from tests.e2e.pages import CHROMIUM
 from tests.e2e.replica import ROOT, Page, Replica
+
+README = (ROOT / "README.md").read_text()
+# Each fetch mints a session of its own: the second one knows the thread if it knows the user.
+CREATE_AND_LIST = """async () => {
+  const { createChatKitFetch } = await import('/web/api.js');
+  const ask = async (type, params) => {
+    const body = JSON.stringify({ type, params });
+    const headers = { 'Content-Type': 'application/json' };
+    const chatkitFetch = createChatKitFetch(OPTIONS);
+    return (await chatkitFetch('URL/chatkit', { method: 'POST', headers, body })).text();
+  };
+  const content = [{ type: 'input_text', text: 'Hello' }];
+  const input = { content, attachments: [], inference_options: {} };
+  const created = await ask('threads.create', { input });
+  const listed = JSON.parse(await ask('threads.list', {}));
+  const first = JSON.parse(/^data: (.*)$/m.exec(created)[1]);
+  return [first.thread.id, listed.data.map((thread) => thread.id)];
+}"""
 
 
 def example(name: str, language: str) -> str:
     """Return the code below the comment that says that it is tested."""
-    readme = (ROOT / "README.md").read_text()
     pattern = rf"<!-- tested: {name} -->\n```{language}\n(.*?)```"
-    found = re.search(pattern, readme, re.DOTALL)
+    found = re.search(pattern, README, re.DOTALL)
     assert found is not None, name
     return found[1]
 
@@ -71,3 +90,24 @@ async def test_readmes_own_identity_and_server_api_work(database_url: str, tmp_p
         f"{thread_id} chatkit.assistant_message",
     ]
     assert '"server_key": "2026"' in replica.log
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
+async def test_readmes_page_of_another_origin_keeps_its_identity(
+    replica: Replica, database_url: str, tmp_path: Path, browser: Browser
+) -> None:
+    options = re.search(r"createChatKitFetch\((\{[^()]*sessionInit[^()]*\})\)", README)
+    assert options is not None
+    given = options[1].replace("https://chat.example", "URL")
+    elsewhere = Replica(database_url, tmp_path, cors_origins=replica.url)
+    await elsewhere.start()
+    context = await browser.new_context(bypass_csp=True)  # the page would only speak to its own
+    try:
+        page = await context.new_page()
+        await page.goto(f"{replica.url}/healthz")
+        script = CREATE_AND_LIST.replace("OPTIONS", given).replace("URL", elsewhere.url)
+        created, listed = await page.evaluate(script)
+    finally:
+        await context.close()
+        await elsewhere.kill()
+    assert listed == [created]

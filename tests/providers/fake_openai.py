@@ -57,6 +57,8 @@ class Reply:
     """The error code with which the provider gives up after the parts above."""
     broken: bool = False
     """Whether the connection is cut after the parts above."""
+    silent: bool = False
+    """Whether nothing at all is answered, until the client gives up."""
     pause: float = 0.0
     """Seconds between two frames."""
     status: int = 200
@@ -119,7 +121,7 @@ class FakeOpenAI:
         received = await self._receive(request)
         if not received.is_stream:
             return self._answer_title(_response_body([_message_item(_id("msg"), str(self.title))]))
-        reply = self.replies.popleft()
+        reply = await self._take_reply(request)
         if reply.status != 200:
             return _error(reply.status, reply.headers)
         if reply.page:
@@ -130,7 +132,7 @@ class FakeOpenAI:
         received = await self._receive(request)
         if not received.is_stream:
             return self._answer_title(_completion_body(str(self.title)))
-        reply = self.replies.popleft()
+        reply = await self._take_reply(request)
         if reply.status != 200:
             return _error(reply.status, reply.headers)
         if reply.page:
@@ -143,6 +145,12 @@ class FakeOpenAI:
         received = ReceivedRequest(request.url.path, dict(request.headers), body)
         self.requests.append(received)
         return received
+
+    async def _take_reply(self, request: Request) -> Reply:
+        reply = self.replies.popleft()
+        while reply.silent and (await request.receive())["type"] != "http.disconnect":
+            pass
+        return reply
 
     def _answer_title(self, body: dict[str, Any]) -> Response:
         return _error(self.title, {}) if isinstance(self.title, int) else JSONResponse(body)

@@ -311,3 +311,13 @@ async def test_provider_that_is_not_there_is_told(
     monkeypatch.setattr("app.assistant.models.MAX_RETRIES", 0)
     conversation = converse(model_api, openai_base_url="http://127.0.0.1:9/v1")
     assert the_error(await conversation.say("hi"))["allow_retry"] is True
+
+
+async def test_silent_provider_is_asked_once_when_the_model_times_out(
+    converse: Callable[..., Conversation], fake: FakeOpenAI, model_api: str
+) -> None:
+    fake.replies.extend([Reply(silent=True)] * 3)
+    error = the_error(await converse(model_api, model_timeout=0.3).say("hi"))
+    assert error["message"] == ERROR_TEXTS[Kind.TIMEOUT]
+    assert error["allow_retry"] is True
+    assert len(fake.streamed) == 1
