@@ -57,7 +57,16 @@ ServicesDep = Annotated[Services, Depends(_provide_services)]
 
 async def get_session(request: Request, services: ServicesDep) -> ChatSession:
     """Return the session whose client secret the request carries; raises 401 and 429."""
-    session = await services.sessions.verify(get_secret(request))
+    return await _verify(request, services, is_limited=True)
+
+
+async def get_unlimited_session(request: Request, services: ServicesDep) -> ChatSession:
+    """Return the same for what must always work; raises 401."""
+    return await _verify(request, services, is_limited=False)
+
+
+async def _verify(request: Request, services: Services, *, is_limited: bool) -> ChatSession:
+    session = await services.sessions.verify(get_secret(request), is_limited=is_limited)
     if session is None:
         audit("session.refused", path=hide_link(request.url.path))
         raise UnauthorizedError("The client secret is unknown, expired or cancelled")
@@ -80,6 +89,7 @@ def get_bearer(request: Request) -> str:
 
 
 SessionDep = Annotated[ChatSession, Depends(get_session)]
+UnlimitedSessionDep = Annotated[ChatSession, Depends(get_unlimited_session)]
 
 
 def get_context(request: Request, session: ChatSession) -> RequestContext:

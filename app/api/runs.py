@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter, Request, Response
 
-from app.api.deps import ContextDep, ServicesDep
+from app.api.deps import ContextDep, ServicesDep, UnlimitedSessionDep
 from app.api.openapi import FRAME, refusals
 from app.api.streams import RunResponse
 
@@ -14,11 +14,14 @@ router = APIRouter(prefix="/api", tags=["runs"])
     summary="Stop an answer",
     status_code=204,
     response_class=Response,
-    responses=refusals(401, 404, 429, 503),
+    responses=refusals(401, 404, 503),
 )
-async def cancel_run(run_id: str, context: ContextDep, services: ServicesDep) -> Response:
-    """Stop a run; what it has written so far is kept. One that has ended is no error."""
-    await services.runs.cancel(context.user_id, run_id)
+async def cancel_run(run_id: str, session: UnlimitedSessionDep, services: ServicesDep) -> Response:
+    """Stop a run; what it has written so far is kept. One that has ended is no error.
+
+    It works also when there were too many requests.
+    """
+    await services.runs.cancel(session.user_id, run_id)
     return Response(status_code=204)
 
 

@@ -192,6 +192,7 @@ async def delete_thread(
     request = ThreadsDeleteReq(params=ThreadDeleteParams(thread_id=thread.id))
     context = RequestContext(user_id=thread.user_id, request_id=get_request_id())
     await services.server.handle(request, context)
+    services.runs.stop_deleted(thread.user_id, thread.id)
     services.janitor.wake()  # its files go right behind it
     audit("thread.deleted", user_id=thread.user_id, thread_id=thread.id, server_key=key)
     return DeletedThread(id=thread.id)

@@ -215,10 +215,10 @@ class ChatSessions:
         allowed = requests or self._session_requests
         return f'{{"max_requests_per_1_minute": {allowed}}}' if allowed else "{}"
 
-    async def verify(self, secret: str) -> ChatSession | None:
+    async def verify(self, secret: str, *, is_limited: bool = True) -> ChatSession | None:
         """Return the session of a secret, or None if it is unknown, expired or cancelled.
 
-        Counts as one request. Raises ``RateLimitedError``.
+        Counts as one request. Raises ``RateLimitedError``, where the request ``is_limited``.
         """
         if not secret.startswith(SECRET_PREFIX):
             return None
@@ -227,7 +227,8 @@ class ChatSessions:
         )
         if row is None:
             return None
-        _check_rate(row)
+        if is_limited:
+            _check_rate(row)
         configuration = load_configuration(row.configuration)
         return ChatSession(
             row.id,

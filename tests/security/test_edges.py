@@ -112,6 +112,34 @@ async def test_session_is_minted_for_the_page_behind_a_proxy_and_where_every_ori
         assert (await client.post(SESSION, json={}, headers=headers)).status_code == status
 
 
+async def test_answer_can_be_stopped_when_there_were_too_many_requests(
+    database_url: str, user_id: str
+) -> None:
+    gate = asyncio.Event()
+    async with (
+        running_application(
+            database_url,
+            identity="tests.security.identities:from_header",
+            assistant_server="tests.security.assistants:WaitingServer",
+            user_requests_per_minute=2,
+        ) as application,
+        application.client(headers={USER_HEADER: user_id}) as client,
+    ):
+        application.services.server.gate = gate  # type: ignore[attr-defined]
+        secret = await mint(client)
+        asking = asyncio.create_task(ask(client, secret, "threads.create", input=message("Hello")))
+        while not application.services.runs.running:
+            await asyncio.sleep(0.01)
+        (run,) = application.services.runs.running
+        await run.opened()
+        assert (await ask(client, secret, "threads.list")).status_code == 429
+        stopped = await client.post(
+            f"/api/runs/{run.id}/cancel", headers={"Authorization": f"Bearer {secret}"}
+        )
+        assert stopped.status_code == 204
+        assert (await asking).status_code == 200  # its stream has ended
+
+
 async def test_minting_is_limited_as_every_request_of_a_user(
     database_url: str, user_id: str
 ) -> None:
