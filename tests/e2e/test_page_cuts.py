@@ -67,7 +67,7 @@ async def end_of_answer(page: Page, replica: Replica) -> Any:
 async def test_answer_is_said_to_be_cut_off_when_its_server_was_killed(
     start_replica: StartReplica, context: BrowserContext
 ) -> None:
-    replica = await start_replica(run_takeover=1)
+    replica = await start_replica(run_takeover=2)
     page = await context.new_page()
     held = await begin_answer(page, replica)
     await replica.kill()
