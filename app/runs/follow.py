@@ -31,7 +31,8 @@ OUT_OF_SIGHT = "The answer cannot be followed right now. Please try again in a m
 MAX_FAILED_LOOKS = 5
 """How many looks in a row may fail, while Postgres restarts say, before the reader is told."""
 
-_ENDINGS = {"interrupted": INTERRUPTED, "failed": FAILED}
+ENDINGS = {"interrupted": INTERRUPTED, "failed": FAILED}
+"""What a reader is told of a run that ended in one of these states."""
 
 logger = logging.getLogger("chatkit.runs")
 
@@ -112,8 +113,8 @@ class _Follower:
             return self._compare(_read_snapshot(row))
         answer = await _load_answer(self._store, self._thread_id, self._context)
         frames = [encode_event(ThreadItemDoneEvent(item=item)) for item in answer]
-        if row.state in _ENDINGS:
-            frames.append(_encode_error(_ENDINGS[row.state]))
+        if row.state in ENDINGS:
+            frames.append(_encode_error(ENDINGS[row.state]))
         self.has_ended = True
         return frames
 

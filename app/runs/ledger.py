@@ -40,8 +40,9 @@ RETURNING id"""
 
 _FIND = "SELECT id, thread_id, state, snapshot FROM runs WHERE user_id = $1 AND id = $2"
 
-_FIND_RUNNING = """
-SELECT id, owner, snapshot FROM runs WHERE user_id = $1 AND thread_id = $2 AND state = 'running'"""
+_FIND_LATEST = """
+SELECT id, owner, state, snapshot FROM runs WHERE user_id = $1 AND thread_id = $2
+ORDER BY state = 'running' DESC, created_at DESC LIMIT 1"""
 
 # A dead run's snapshot becomes its items, and the model is told; all in one statement, so that
 # whichever replica gets there first does it once. What was stored as finished is left alone.
@@ -140,9 +141,9 @@ class RunLedger:
         """Return ``id, thread_id, state, snapshot`` of a run, or None."""
         return await self._database.row(_FIND, user_id, run_id)
 
-    async def find_running(self, user_id: str, thread_id: str) -> Any | None:
-        """Return ``id, owner, snapshot`` of the run that holds a thread, or None."""
-        return await self._database.row(_FIND_RUNNING, user_id, thread_id)
+    async def find_latest(self, user_id: str, thread_id: str) -> Any | None:
+        """Return ``id, owner, state, snapshot`` of the run that holds a thread, or held it last."""
+        return await self._database.row(_FIND_LATEST, user_id, thread_id)
 
     async def recover(self, *, silent_for: float, batch: int = 100) -> list[str]:
         """End runs whose heartbeat stopped ``silent_for`` seconds ago; return their ids."""

@@ -4,14 +4,14 @@ import asyncio
 import logging
 import re
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from app.chatkit.context import RequestContext
 from app.chatkit.errors import NotFoundError
 from app.chatkit.requests import StreamingReq
 from app.chatkit.server import ChatKitServer
 from app.chatkit.store import Store
-from app.runs.follow import follow_run
+from app.runs.follow import ENDINGS, follow_run
 from app.runs.ledger import Renewal, RunLedger
 from app.runs.log import RunLog
 from app.runs.run import Run, RunOptions
@@ -153,6 +153,7 @@ class Runs:
 
         A run of this replica goes on behind ``last_event_id`` (``<run_id>:<n>``), without a gap or
         a repeat, also if it has ended since; one of another replica is followed by its snapshots.
+        Of one that ended badly where nobody can tell any more how, the end is said again.
         Raises ``NotFoundError`` for a thread that is not the user's.
         """
         run_id, _, number = (last_event_id or "").rpartition(":")
@@ -162,12 +163,12 @@ class Runs:
             if after < ended.log.last:
                 await store.load_thread(thread_id, context)  # it may have been deleted since
                 return run_id, ended.log.read(after)
-            after = 0
+            run_id = ""  # the reader has all of it
         run = self.find_running(context.user_id, thread_id)
         if run is not None:
             return run.id, run.log.read(min(after, run.log.last) if run_id == run.id else 0)
-        row = await self._ledger.find_running(context.user_id, thread_id)
-        if row is None:
+        row = await self._ledger.find_latest(context.user_id, thread_id)
+        if row is None or not (row.state == "running" or _ended_unseen(row, run_id)):
             await store.load_thread(thread_id, context)
             return None
         return row.id, follow_run(
@@ -263,6 +264,11 @@ class Runs:
                 return
             self._ended_bytes -= oldest.log.size
             del self._ended[run_id]
+
+
+def _ended_unseen(row: Any, run_id: str) -> bool:
+    """Return whether the reader of a run cannot know that it ended before its answer did."""
+    return row.id == run_id and row.state in ENDINGS
 
 
 class _EndedRun(NamedTuple):

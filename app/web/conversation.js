@@ -8,7 +8,6 @@ import * as states from './state.js';
 
 const RECONNECT_MS = [300, 1000, 3000, 6000, 10_000];
 const MAX_CUTS = 20;
-const CUT_OFF = 'The answer was cut off. What was written so far is saved; please try again.';
 const MAX_TOOL_CHAIN = 10; // a server that keeps calling tools must not keep the page busy for ever
 const PAGE = 30;
 const REFRESH_MS = 30_000; // an image that is really gone must not be asked for again and again
@@ -227,21 +226,13 @@ export class Conversation {
       run.signal.throwIfAborted();
       try {
         const events = await attach(this.threadId, run.lastId, run.signal);
-        if (!events && this.#run === run) await this.#reloadEnded();
+        if (!events && this.#run === run) await this.#reload();
         return events;
       } catch (error) {
         if (!(error instanceof UnreachableError)) throw error;
       }
     }
     throw new UnreachableError('gave up reconnecting');
-  }
-
-  /** Nobody writes the answer any more: it is complete by now, or whoever wrote it is gone. */
-  async #reloadEnded() {
-    const { state: shown, threadId } = this;
-    await this.#reload();
-    if (this.threadId !== threadId || !states.isCutOff(shown, this.state)) return;
-    this.#apply({ type: 'error', message: CUT_OFF, allow_retry: true });
   }
 
   #answerLastTool(run) {

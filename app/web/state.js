@@ -234,19 +234,6 @@ export function mergeNewest(state, page) {
   };
 }
 
-/**
- * Whether an answer was cut off: it is written no more, `shown` is what the user saw of it, and
- * `stored` what the server has. A finished one holds more than was shown when it was unfinished.
- */
-export function isCutOff(shown, stored) {
-  if (stored.items.at(-1)?.type === 'user_message') return true;
-  const lengths = new Map(stored.items.map((item) => [item.id, messageText(item).length]));
-  return shown.items.some((item) => {
-    const text = item.type === 'assistant_message' && shown.pending.includes(item.id) ? messageText(item) : '';
-    return text.trim() !== '' && (lengths.get(item.id) ?? 0) <= text.length;
-  });
-}
-
 /** A retry throws away everything behind the message that is tried again. */
 export function truncateAfter(state, id) {
   const at = state.items.findIndex((item) => item.id === id);

@@ -77,7 +77,7 @@ async def test_answer_is_said_to_be_cut_off_when_its_server_was_killed(
 
     await finished(page, errors=1)
     banner = page.get_by_test_id("error-banner")
-    await expect(banner).to_contain_text("cut off")
+    await expect(banner).to_contain_text("interrupted")
     await screenshot(page, "cut-off")
     await banner.get_by_test_id("retry").click()
     await finished(page)
@@ -101,28 +101,3 @@ async def test_answer_is_complete_when_it_was_finished_while_the_page_was_away(
     answer = page.get_by_test_id("message-assistant")
     await expect(answer).to_contain_text(stored["content"][0]["text"].split()[-1])
     await expect(answer).to_contain_text("Night 12")
-
-
-@pytest.mark.parametrize(
-    ("shown", "is_done", "stored", "is_cut_off"),
-    [
-        ("Half of", False, "Half", True),  # the last words were not saved
-        ("Half of", False, "Half of", True),
-        ("Half of", False, None, True),
-        ("", False, None, True),  # the user's message is all there is
-        ("Half of", False, "Half of a whole", False),
-        ("A whole", True, "A whole", False),
-    ],
-)
-async def test_answer_counts_as_cut_off_when_the_server_has_no_more_of_it_than_was_shown(
-    page: Page, shown: str, is_done: bool, stored: str | None, is_cut_off: bool
-) -> None:
-    def state(text: str | None) -> dict[str, Any]:
-        items: list[dict[str, Any]] = [{"id": "msg_1", "type": "user_message"}]
-        if text is not None:
-            content = [{"type": "output_text", "text": text}]
-            items.append({"id": "msg_2", "type": "assistant_message", "content": content})
-        return {"items": items, "pending": [] if is_done else ["msg_2"]}
-
-    script = "async (pair) => (await import('/web/state.js')).isCutOff(...pair)"
-    assert await page.evaluate(script, [state(shown), state(stored)]) is is_cut_off

@@ -10,7 +10,7 @@ from app.runs import registry
 from tests.e2e.replica import EventStream, Page
 from tests.runs.assistants import WORDS
 from tests.runs.conftest import StartLocal
-from tests.runs.test_takeover import ANSWER, hold_answer, release
+from tests.runs.test_takeover import ANSWER, hold_answer, release, say_again
 
 
 async def attach(page: Page, thread_id: str, last: str | None = None) -> list[dict[str, Any]]:
@@ -21,6 +21,12 @@ async def attach(page: Page, thread_id: str, last: str | None = None) -> list[di
         assert response.status_code == 200
         assert response.headers["x-chatkit-run"].startswith("run_")
         return [event async for event in EventStream(response)]
+
+
+async def nothing_to_attach(page: Page, thread_id: str, last: str = "") -> bool:
+    headers = page.headers | {"Last-Event-ID": last}
+    answer = await page.client.get(f"/api/threads/{thread_id}/stream", headers=headers)
+    return answer.status_code == 204
 
 
 def text_of(events: list[dict[str, Any]]) -> str:
@@ -144,6 +150,28 @@ async def test_snapshots_and_the_end_are_followed_when_another_replica_runs_it(
     assert events[0]["type"] == "thread.item.added"
     assert text_of(events[:1]) == "".join(WORDS[:4])
     assert events[-1] == first.events[-1]
+
+
+async def test_reader_learns_that_an_answer_was_interrupted_while_it_was_away(
+    start_local: StartLocal,
+) -> None:
+    replica = await start_local(run_log_grace=0)
+    async with Page(replica.url) as page:
+        first = await hold_answer(replica, page)
+        (run,) = replica.runs.running
+        run.stop("interrupted")
+        await first.ended()
+        await replica.idle()
+        events = await attach(page, first.thread_id, last=f"{run.id}:4")
+        assert text_of(events) == "".join(WORDS[:4])
+        assert events[-1]["type"] == "error"
+        assert events[-1]["allow_retry"] is True
+        # Nobody else is told, and nobody once the thread has gone on.
+        assert await nothing_to_attach(page, first.thread_id)
+        release(replica)
+        again = await (await say_again(page, first.thread_id)).ended()
+        assert again.events[-1]["type"] == "thread.item.done"
+        assert await nothing_to_attach(page, first.thread_id, last=f"{run.id}:4")
 
 
 async def test_pages_hold_the_text_so_far_when_an_answer_is_being_written(

@@ -95,7 +95,7 @@ def attempts(pool: ConnectionPool, user_id: str, ids: Ids) -> dict[str, Attempt]
         "delete_attachment": lambda: mine.delete_attachment(ids.attachment, me),
         "save_feedback": lambda: mine.save_feedback(ids.thread, [ids.message], "negative", me),
         "find": lambda: runs.find(user_id, ids.run),
-        "find_running": lambda: runs.find_running(user_id, ids.thread),
+        "find_latest": lambda: runs.find_latest(user_id, ids.thread),
         "request_cancel": lambda: runs.request_cancel(user_id, ids.run),
         "request_cancel_of_thread": lambda: runs.request_cancel_of_thread(
             user_id, ids.thread, before="run_z"
@@ -151,7 +151,7 @@ def mutants() -> Iterator[tuple[str, Any, Any, str]]:
         if isinstance(value, str) and name.isupper() and not name.startswith("_F")
     ]
     places += [(ledger, name, getattr(ledger, name)) for name in ("_FINISH", "_FIND")]
-    places.append((ledger, "_FIND_RUNNING", ledger._FIND_RUNNING))
+    places.append((ledger, "_FIND_LATEST", ledger._FIND_LATEST))
     for table in ("_LIST_ITEMS", "_LIST_THREADS"):
         kept = getattr(store, table)
         places += [(kept, key, sql) for key, sql in kept.items()]
