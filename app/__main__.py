@@ -1,4 +1,4 @@
-"""The command line: ``python -m app serve | migrate | doctor | delete-user``.
+"""The command line: ``python -m app serve | migrate | doctor | users delete``.
 
 What can go wrong in daily life is one line on stderr: exit code 2 for a bad setting, 1 otherwise.
 """
@@ -15,8 +15,8 @@ from typing import Any
 from app.db.database_url import DatabaseUrlError
 from app.db.embedded import EmbeddedPostgresError, provide_database
 from app.db.migrate import MigrationError, check_drift, upgrade
+from app.delete_user import delete_user
 from app.doctor import examine
-from app.forget import forget_user
 from app.serve import StartError, serve
 from app.settings import Settings, SettingsError, load_settings
 
@@ -54,8 +54,12 @@ def _create_parser() -> argparse.ArgumentParser:
         "compare migrations and models, in a scratch database",
     )
     add("doctor", _doctor, "look whether everything is there that serve needs")
-    deleting = add("delete-user", _delete_user, "delete all threads and files of a user, for good")
+    users = commands.add_parser("users", help="what belongs to a user")
+    deleting = users.add_subparsers(required=True, metavar="command").add_parser(
+        "delete", help="delete all threads and files of a user, for good"
+    )
     deleting.add_argument("user_id", help="as your identity provider names them")
+    deleting.set_defaults(command=_delete_user)
     return parser
 
 
@@ -99,7 +103,7 @@ def _doctor(_: argparse.Namespace) -> int:
 
 def _delete_user(given: argparse.Namespace) -> int:
     with provide_database(load_settings()) as settings:
-        _say(forget_user(settings, given.user_id))
+        _say(delete_user(settings, given.user_id))
     return 0
 
 

@@ -15,7 +15,7 @@ from app.settings import Settings, SettingsError
 
 
 @dataclass(frozen=True)
-class Finding:
+class CheckResult:
     """The result of one check, in one line."""
 
     name: str
@@ -23,9 +23,9 @@ class Finding:
     message: str
 
 
-def examine(settings: Settings) -> Generator[Finding]:
+def examine(settings: Settings) -> Generator[CheckResult]:
     """Yield the findings one by one; no check calls a model, or makes what ``serve`` would not."""
-    yield Finding("settings", True, f"APP_ENV={settings.app_env}")
+    yield CheckResult("settings", True, f"APP_ENV={settings.app_env}")
     yield _examine_data_dir(settings)
     place = settings.storage.partition("?")[0]  # behind it, credentials may stand
     yield _examine_part("storage", lambda: create_storage(settings), place)
@@ -37,45 +37,45 @@ def examine(settings: Settings) -> Generator[Finding]:
     yield _examine_port(settings)
 
 
-def _examine_data_dir(settings: Settings) -> Finding:
+def _examine_data_dir(settings: Settings) -> CheckResult:
     directory = settings.data_dir
     try:
         directory.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=directory):
-            return Finding("data directory", True, f"{directory} can be written")
+            return CheckResult("data directory", True, f"{directory} can be written")
     except OSError as error:
         message = f"{directory} cannot be written: {error.strerror} (set DATA_DIR to one that can)"
-        return Finding("data directory", False, message)
+        return CheckResult("data directory", False, message)
 
 
-def _examine_part(name: str, make: Callable[[], object], given: str) -> Finding:
+def _examine_part(name: str, make: Callable[[], object], given: str) -> CheckResult:
     """Make a part of the application as ``serve`` would; ``given`` is the setting's value."""
     try:
         make()
     except (SettingsError, OSError) as error:
-        return Finding(name, False, str(error))
-    return Finding(name, True, given)
+        return CheckResult(name, False, str(error))
+    return CheckResult(name, True, given)
 
 
-def _examine_database(settings: Settings) -> Generator[Finding]:
+def _examine_database(settings: Settings) -> Generator[CheckResult]:
     try:
         with provide_database(settings) as complete:
             check = asyncio.run(_check(complete))
     except EmbeddedPostgresError as error:
-        yield Finding("database", False, str(error))
+        yield CheckResult("database", False, str(error))
     except DatabaseUrlError as error:
-        yield Finding("database", False, f"DATABASE_URL: {error}")
+        yield CheckResult("database", False, f"DATABASE_URL: {error}")
     else:
         reachable = check.state != "unreachable"
-        yield Finding("database", reachable, "reachable" if reachable else check.message)
+        yield CheckResult("database", reachable, "reachable" if reachable else check.message)
         if reachable:
             yield _examine_migrations(check, settings)
 
 
-def _examine_migrations(check: DatabaseCheck, settings: Settings) -> Finding:
+def _examine_migrations(check: DatabaseCheck, settings: Settings) -> CheckResult:
     if check.state != "ok" and settings.uses_embedded_database:
-        return Finding("migrations", True, "the next start applies them")
-    return Finding("migrations", check.state == "ok", check.message)
+        return CheckResult("migrations", True, "the next start applies them")
+    return CheckResult("migrations", check.state == "ok", check.message)
 
 
 async def _check(settings: Settings) -> DatabaseCheck:
@@ -86,16 +86,16 @@ async def _check(settings: Settings) -> DatabaseCheck:
         await engine.dispose()
 
 
-def _examine_model(settings: Settings) -> Finding:
+def _examine_model(settings: Settings) -> CheckResult:
     if settings.uses_offline_model:
         message = "no key, the offline model answers (set OPENAI_API_KEY for a real one)"
-        return Finding("model", not settings.is_production, message)
-    return Finding("model", True, settings.openai_base_url or "OPENAI_API_KEY is set")
+        return CheckResult("model", not settings.is_production, message)
+    return CheckResult("model", True, settings.openai_base_url or "OPENAI_API_KEY is set")
 
 
-def _examine_port(settings: Settings) -> Finding:
+def _examine_port(settings: Settings) -> CheckResult:
     try:
         with bind(settings.host, settings.port):
-            return Finding("port", True, f"{settings.host}:{settings.port} is free")
+            return CheckResult("port", True, f"{settings.host}:{settings.port} is free")
     except StartError as error:
-        return Finding("port", False, str(error))
+        return CheckResult("port", False, str(error))

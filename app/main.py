@@ -22,24 +22,24 @@ from app.auth.hosted import create_hosted_sessions
 from app.auth.identity import Identity, create_identity, load_signing_secret
 from app.auth.server_keys import create_server_keys
 from app.auth.sessions import ChatSessions
+from app.chatkit.agents.warm_up import warm_up
 from app.chatkit.context import RequestContext
-from app.chatkit.ids import create_id
+from app.chatkit.protocol.ids import create_id
 from app.chatkit.server import ChatKitServer
-from app.chatkit.warm_up import warm_up
-from app.db.attachments import AttachmentLedger
+from app.db.attachments import AttachmentRepository
 from app.db.database import Database
 from app.db.engine import create_engine
 from app.db.pool import create_pool
 from app.db.store import PostgresStore
 from app.errors import install_error_handlers
 from app.observability import REQUEST_ID_HEADER, RequestMiddleware, configure_logging
-from app.runs.ledger import RunLedger
 from app.runs.registry import Runs
+from app.runs.repository import RunRepository
 from app.runs.run import RunOptions
 from app.settings import Settings, SettingsError, load_settings
 from app.uploads.attachments import UploadStore
+from app.uploads.cleanup import UploadCleanup
 from app.uploads.file_urls import FileUrls
-from app.uploads.janitor import UploadJanitor
 from app.uploads.limits import UploadLimits
 from app.uploads.storage import Storage, StorageUrlError
 
@@ -110,22 +110,22 @@ def _create_lifespan(
         pool = create_pool(settings)
         database = Database(pool)
         uploads = create_uploads(settings, database, storage)
-        janitor = UploadJanitor(
-            AttachmentLedger(database),
+        cleanup = UploadCleanup(
+            AttachmentRepository(database),
             uploads,
             keep=settings.upload_keep,
-            interval=settings.upload_janitor_interval,
+            interval=settings.upload_cleanup_interval,
         )
-        store = PostgresStore(database, uploads.urls, running_answers=settings.user_running_answers)
+        store = PostgresStore(database, uploads.urls, running_answers=settings.user_concurrent_runs)
         # The Agents SDK traces unless it is told not to, also in a server that is not ours.
         set_tracing_disabled(not settings.tracing)
         server = create_server(store, settings=settings)
-        if server.attachment_store is None:  # an own one is meant
+        if server.attachment_store is None:  # a server may bring its own
             server.attachment_store = uploads
         registry = _create_runs(settings, database)
         hosted = create_hosted_sessions(settings)
-        registry.start_keeping()
-        janitor.start()
+        registry.start_background_tasks()
+        cleanup.start()
         app.state.runs = registry
         warm_up()
         # What lives from here to the end need not be looked at by the garbage collector again.
@@ -145,14 +145,14 @@ def _create_lifespan(
                     runs=registry,
                     server_keys=create_server_keys(settings),
                     uploads=uploads,
-                    janitor=janitor,
+                    cleanup=cleanup,
                     hosted=hosted,
                 )
             )
         finally:
             await registry.drain(settings.shutdown_drain)
             await registry.close()
-            await janitor.close()
+            await cleanup.close()
             await _close_server(server)
             if hosted is not None:
                 await hosted.aclose()
@@ -193,7 +193,7 @@ def create_uploads(
         idle_timeout=settings.upload_idle_timeout,
     )
     storage = storage or create_storage(settings)
-    return UploadStore(AttachmentLedger(database), storage, urls, limits)
+    return UploadStore(AttachmentRepository(database), storage, urls, limits)
 
 
 def _create_sessions(settings: Settings, database: Database) -> ChatSessions:
@@ -207,7 +207,7 @@ def _create_sessions(settings: Settings, database: Database) -> ChatSessions:
 
 def _create_runs(settings: Settings, database: Database) -> Runs:
     return Runs(
-        RunLedger(database),
+        RunRepository(database),
         RunOptions(
             replica=create_id("rep"),
             thread_busy=settings.thread_busy,

@@ -18,7 +18,7 @@ import structlog
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.chatkit.ids import create_id
+from app.chatkit.protocol.ids import create_id
 from app.settings import Settings
 
 REQUEST_ID_HEADER = "X-Request-ID"
@@ -109,7 +109,7 @@ class _FewWrites(logging.StreamHandler[TextIO]):
             self.release()
 
     def _flush_later(self) -> bool:
-        """See to it that what waits is written soon; False where there is no event loop for it."""
+        """Schedule a write of what waits; return False if there is no event loop to do it."""
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:

@@ -81,7 +81,7 @@ class Settings(BaseSettings):
     session_refresh_grace: int = Field(default=3600, ge=0, le=604_800)
     session_requests_per_minute: int = Field(default=300, ge=0)
     user_requests_per_minute: int = Field(default=600, ge=0)
-    user_running_answers: int = Field(default=20, ge=0)
+    user_concurrent_runs: int = Field(default=20, ge=0)
     server_api_keys: SecretStr | None = None
     chatkit_workflow_id: str | None = None
     chatkit_api_base: str = "https://api.openai.com"
@@ -108,7 +108,7 @@ class Settings(BaseSettings):
     upload_url_ttl: float = Field(default=600.0, ge=1)
     file_url_ttl: float = Field(default=3600.0, ge=1)
     upload_keep: float = Field(default=86_400.0, ge=1)
-    upload_janitor_interval: float = Field(default=300.0, gt=0)
+    upload_cleanup_interval: float = Field(default=300.0, gt=0)
 
     # Streams and runs
     stream_heartbeat: float = Field(default=15.0, gt=0)

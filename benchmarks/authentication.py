@@ -22,7 +22,7 @@ from fastapi import FastAPI
 from app.api.deps import Services
 from app.auth.sessions import ChatSession
 from app.chatkit.context import RequestContext, SessionFeatures
-from app.chatkit.items import ThreadMetadata
+from app.chatkit.protocol.items import ThreadMetadata
 from app.db import migrate
 from app.db.database import Database
 from app.db.pool import create_pool

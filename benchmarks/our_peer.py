@@ -5,7 +5,7 @@ from typing import Any
 from agents import Model
 
 from app.assistant.server import AssistantServer
-from app.chatkit.paced_model import PacedModel
+from app.providers.paced_model import PacedModel
 from benchmarks.scripted import create_agent, read_pace
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from app.chatkit.action_guard import list_offers
+from app.chatkit.action_routing.guard import list_offers
 
 COMPONENTS = 500
 ROUNDS = 40

@@ -21,11 +21,11 @@ import openai
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from app.chatkit import paced_model
 from app.db import migrate
 from app.db.embedded import EmbeddedPostgres
 from app.db.engine import create_engine
 from app.db.pool import ConnectionPool, create_pool
+from app.providers import paced_model
 from tests.databases import database_named, execute, settings_for
 
 LOOPBACK = ("localhost", "127.", "::1")

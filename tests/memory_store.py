@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from app.chatkit.context import RequestContext
 from app.chatkit.errors import NotFoundError
-from app.chatkit.items import Attachment, FeedbackKind, Page, ThreadItem, ThreadMetadata
+from app.chatkit.protocol.items import Attachment, FeedbackKind, Page, ThreadItem, ThreadMetadata
 from app.chatkit.store import Store
 
 Record = TypeVar("Record", ThreadItem, ThreadMetadata)

@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import AnyUrl
 
 from app.chatkit.actions import ActionConfig
-from app.chatkit.items import (
+from app.chatkit.protocol.items import (
     Annotation,
     AssistantMessageContent,
     AssistantMessageItem,

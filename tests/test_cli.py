@@ -15,7 +15,7 @@ import pytest
 
 from app.__main__ import main
 from app.chatkit.context import RequestContext
-from app.chatkit.items import ThreadMetadata, now
+from app.chatkit.protocol.items import ThreadMetadata, now
 from app.db.database import Database
 from app.db.embedded import EmbeddedPostgres
 from app.db.pool import ConnectionPool
@@ -323,7 +323,7 @@ async def test_everything_of_a_user_goes_when_they_are_deleted(
         uploads = create_uploads(settings, Database(pool))
         await uploads.receive(incoming("a.txt", "text/plain", b"words"), 5, context)
     outcome = await run_app(
-        short_dir, "delete-user", leaver, DATABASE_URL=database_url, DATA_DIR="data"
+        short_dir, "users", "delete", leaver, DATABASE_URL=database_url, DATA_DIR="data"
     )
     assert outcome.code == 0, outcome.errors
     assert "1 threads, 1 files" in outcome.output

@@ -1,4 +1,9 @@
-"""Imports point downward: main -> api -> assistant, {runs, auth, uploads} -> db -> chatkit."""
+"""Imports point downward.
+
+``main -> api -> {assistant, runs, auth, uploads} -> {providers, db} -> chatkit``, and within
+``chatkit``: ``server -> {engine, action_routing, agents} -> {store, streaming} -> protocol ->
+widgets -> actions -> leaves``.
+"""
 
 import ast
 from pathlib import Path
@@ -7,23 +12,43 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 MODULES = sorted((ROOT / "app").rglob("*.py"))
+CHATKIT = ROOT / "app" / "chatkit"
+CHATKIT_MODULES = sorted(CHATKIT.rglob("*.py"))
 
 LEAVES = {"settings", "errors", "observability", "audit"}
 # What each part of ``app`` may import besides itself and the leaves.
 ALLOWED = {
     "chatkit": set[str](),
     "db": {"chatkit"},
+    "providers": {"chatkit"},
     "uploads": {"chatkit", "db"},
-    "assistant": {"chatkit"},
+    "assistant": {"chatkit", "providers"},
     "auth": {"chatkit", "db"},
     "runs": {"chatkit", "db"},
     "api": {"chatkit", "db", "uploads", "assistant", "auth", "runs"},
     "main": {"chatkit", "db", "uploads", "assistant", "auth", "runs", "api"},
     "serve": {"db", "main"},
     "doctor": {"db", "auth", "main", "serve"},
-    "forget": {"db", "main"},
-    "__main__": {"db", "serve", "doctor", "forget"},
+    "delete_user": {"db", "main"},
+    "__main__": {"db", "serve", "doctor", "delete_user"},
     **{leaf: {"chatkit"} for leaf in LEAVES},
+}
+CHATKIT_LEAVES = {"errors", "icons", "context", "shielding", "strict_model", "untyped"}
+_PROTOCOL = {"actions", "widgets", "protocol"}
+_STREAMING = _PROTOCOL | {"store", "streaming"}
+# The same for each part of ``app/chatkit``.
+ALLOWED_IN_CHATKIT = {
+    **{leaf: set[str]() for leaf in CHATKIT_LEAVES},
+    "actions": set[str](),
+    "widgets": {"actions"},
+    "protocol": {"actions", "widgets"},
+    "types": _PROTOCOL,
+    "store": _PROTOCOL,
+    "streaming": _PROTOCOL,
+    "engine": _STREAMING,
+    "action_routing": _STREAMING,
+    "agents": _STREAMING,
+    "server": _STREAMING | {"engine", "action_routing"},
 }
 # The engine can be lifted out of this repository: no web framework, no database.
 FOREIGN_TO_CHATKIT = {"fastapi", "starlette", "sqlalchemy", "sse_starlette", "asyncpg", "uvicorn"}
@@ -58,9 +83,18 @@ def test_imports_point_downward(path):
     assert parts <= allowed, f"{part} must not import {', '.join(sorted(parts - allowed))}"
 
 
-@pytest.mark.parametrize(
-    "path", sorted((ROOT / "app" / "chatkit").rglob("*.py")), ids=lambda path: path.stem
-)
+@pytest.mark.parametrize("path", CHATKIT_MODULES, ids=lambda path: str(path.relative_to(CHATKIT)))
+def test_imports_point_downward_within_chatkit(path):
+    part = path.relative_to(CHATKIT).parts[0].removesuffix(".py")
+    if part == "__init__":
+        return
+    allowed = ALLOWED_IN_CHATKIT[part] | {part} | CHATKIT_LEAVES
+    names = (name.split(".") for name in imported_names(path))
+    parts = {name[2] for name in names if name[:2] == ["app", "chatkit"] and name[2:]}
+    assert parts <= allowed, f"{part} must not import {', '.join(sorted(parts - allowed))}"
+
+
+@pytest.mark.parametrize("path", CHATKIT_MODULES, ids=lambda path: str(path.relative_to(CHATKIT)))
 def test_the_engine_knows_no_framework_and_no_database(path):
     packages = {name.split(".")[0] for name in imported_names(path)}
     assert not packages & FOREIGN_TO_CHATKIT

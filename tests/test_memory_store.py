@@ -4,7 +4,7 @@ import pytest
 
 from app.chatkit.context import RequestContext
 from app.chatkit.errors import NotFoundError
-from app.chatkit.items import EndOfTurnItem, HiddenContextItem, ThreadMetadata, now
+from app.chatkit.protocol.items import EndOfTurnItem, HiddenContextItem, ThreadMetadata, now
 from tests.memory_store import MemoryStore
 
 ADA = RequestContext(user_id="ada")

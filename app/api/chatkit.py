@@ -7,13 +7,13 @@ from fastapi import APIRouter, Request, Response
 from fastapi.routing import APIRoute
 
 from app.api.deps import Services, get_body, get_context, get_services, get_session
-from app.api.openapi import CHATKIT_REFUSALS
+from app.api.openapi import CHATKIT_ERROR_RESPONSES
 from app.api.streams import STOP_HEADER, RunResponse
 from app.audit import audit
 from app.auth.sessions import ChatSession
 from app.chatkit.context import RequestContext
-from app.chatkit.errors import TooManyAnswersError
-from app.chatkit.requests import (
+from app.chatkit.errors import TooManyRunsError
+from app.chatkit.protocol.requests import (
     AttachmentsCreateReq,
     AttachmentsDeleteReq,
     NonStreamingReq,
@@ -39,7 +39,7 @@ class DirectRoute(APIRoute):
 router = APIRouter(tags=["chatkit"], route_class=DirectRoute)
 
 
-@router.post("/chatkit", response_class=Response, responses=CHATKIT_REFUSALS)
+@router.post("/chatkit", response_class=Response, responses=CHATKIT_ERROR_RESPONSES)
 async def chatkit(request: Request) -> Response:
     """Answer one ChatKit request, with JSON or with a stream of Server-Sent Events."""
     services = get_services(request)
@@ -66,7 +66,7 @@ async def _stream(
     run = services.runs.start(services.server, parsed, context)
     try:
         await run.opened()
-    except TooManyAnswersError:  # several began at once, here or on other replicas
+    except TooManyRunsError:  # several began at once, here or on other replicas
         raise _too_many(context.user_id, context.session_id) from None
     explicit = request.headers.get(STOP_HEADER, "").lower() == "explicit"
     return RunResponse(
@@ -80,14 +80,14 @@ def _check_running(session: ChatSession, services: Services) -> None:
     This spares a request that is one too many the work; that several do not begin at once, the
     store sees to.
     """
-    allowed = services.settings.user_running_answers
+    allowed = services.settings.user_concurrent_runs
     here = services.runs.count_running(session.user_id)
     if allowed and max(session.running, here) >= allowed:
         raise _too_many(session.user_id, session.id)
 
 
 def _too_many(user_id: str, session_id: str | None) -> RateLimitedError:
-    audit("rate_limited", user_id=user_id, session_id=session_id, limit="user_running_answers")
+    audit("rate_limited", user_id=user_id, session_id=session_id, limit="user_concurrent_runs")
     return RateLimitedError(
         "Too many answers are being written for you. Please wait until one is finished.",
         retry_after=RUNNING_RETRY_AFTER,
@@ -99,6 +99,6 @@ def _note_deletion(request: NonStreamingReq, context: RequestContext, services: 
     if isinstance(request, ThreadsDeleteReq):
         audit("thread.deleted", thread_id=request.params.thread_id, **who)
         services.runs.stop_deleted(context.user_id, request.params.thread_id)
-        services.janitor.wake()  # its files go right behind it
+        services.cleanup.wake()  # its files go right behind it
     elif isinstance(request, AttachmentsDeleteReq):
         audit("attachment.deleted", attachment_id=request.params.attachment_id, **who)

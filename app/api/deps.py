@@ -20,7 +20,7 @@ from app.observability import came_by_https, get_request_id, hide_link
 from app.runs.registry import Runs
 from app.settings import Settings
 from app.uploads.attachments import UploadStore
-from app.uploads.janitor import UploadJanitor
+from app.uploads.cleanup import UploadCleanup
 
 MAX_LOCALE_LENGTH = 35  # the longest language tag that RFC 5646 asks to support
 
@@ -38,7 +38,7 @@ class Services:
     runs: Runs
     server_keys: ServerKeys
     uploads: UploadStore
-    janitor: UploadJanitor
+    cleanup: UploadCleanup
     hosted: HostedSessions | None = None
 
 

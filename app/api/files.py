@@ -13,7 +13,7 @@ from fastapi.responses import StreamingResponse
 from pydantic import AnyUrl, BaseModel
 
 from app.api.deps import ContextDep, Services, ServicesDep
-from app.api.openapi import refusals
+from app.api.openapi import error_responses
 from app.chatkit.errors import NotFoundError
 from app.uploads.attempts import PREVIEW_SUFFIX
 from app.uploads.descriptions import StoredFile
@@ -33,7 +33,7 @@ _ANSWERS: dict[int | str, dict[str, Any]] = {
     200: {"description": "The bytes", "content": {"*/*": {}}},
     206: {"description": "The bytes that were asked for", "content": {"*/*": {}}},
     304: {"description": "The bytes are what you have (`If-None-Match`)"},
-    **refusals(403, 404, 416, 503),
+    **error_responses(403, 404, 416, 503),
 }
 
 
@@ -46,7 +46,7 @@ class FileLink(BaseModel):
 @router.get(
     "/attachments/{attachment_id}/link",
     summary="Get a download link",
-    responses=refusals(401, 404, 429, 503),
+    responses=error_responses(401, 404, 429, 503),
 )
 async def link(attachment_id: str, context: ContextDep, services: ServicesDep) -> FileLink:
     """Return the address of a file of yours: for whoever has it, and for a while."""

@@ -13,9 +13,9 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel, TypeAdapter
 
 from app.chatkit import widgets
-from app.chatkit.events import SyncCustomActionResponse, ThreadStreamEvent
-from app.chatkit.items import Attachment, Page, Thread, ThreadItem
-from app.chatkit.requests import REQUEST_ADAPTER, TranscriptionResult
+from app.chatkit.protocol.events import SyncCustomActionResponse, ThreadStreamEvent
+from app.chatkit.protocol.items import Attachment, Page, Thread, ThreadItem
+from app.chatkit.protocol.requests import REQUEST_ADAPTER, TranscriptionResult
 
 DESCRIPTION = """\
 A self-hosted backend for ChatKit. A page asks `POST /api/chatkit/session` for a **client secret**
@@ -92,14 +92,14 @@ class ErrorAnswer(BaseModel):
     error: ErrorDetail
 
 
-def refusals(
+def error_responses(
     *statuses: int, model: type[BaseModel] = ErrorAnswer
 ) -> dict[int | str, dict[str, Any]]:
     """Return the ``responses`` of a route that can refuse with these statuses."""
     return {status: {"model": model, "description": REASONS[status]} for status in statuses}
 
 
-CHATKIT_REFUSALS = refusals(400, 401, 403, 404, 409, 413, 422, 429, 503)
+CHATKIT_ERROR_RESPONSES = error_responses(400, 401, 403, 404, 409, 413, 422, 429, 503)
 """Those of ``POST /chatkit``."""
 
 

@@ -3,7 +3,7 @@
 from fastapi import APIRouter, Request, Response
 
 from app.api.deps import ContextDep, ServicesDep, UnlimitedSessionDep
-from app.api.openapi import FRAME, refusals
+from app.api.openapi import FRAME, error_responses
 from app.api.streams import RunResponse
 
 router = APIRouter(prefix="/api", tags=["runs"])
@@ -14,7 +14,7 @@ router = APIRouter(prefix="/api", tags=["runs"])
     summary="Stop an answer",
     status_code=204,
     response_class=Response,
-    responses=refusals(401, 404, 503),
+    responses=error_responses(401, 404, 503),
 )
 async def cancel_run(run_id: str, session: UnlimitedSessionDep, services: ServicesDep) -> Response:
     """Stop a run; what it has written so far is kept. One that has ended is no error.
@@ -35,7 +35,7 @@ async def cancel_run(run_id: str, session: UnlimitedSessionDep, services: Servic
             "content": {"text/event-stream": {"schema": FRAME}},
         },
         204: {"description": "Nothing is being written"},
-        **refusals(401, 404, 429, 503),
+        **error_responses(401, 404, 429, 503),
     },
 )
 async def attach(

@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 
 from app.api.deps import Services, ServicesDep, get_bearer, get_public_url
-from app.api.openapi import refusals
+from app.api.openapi import error_responses
 from app.api.server_objects import (
     DeletedThread,
     ErrorBody,
@@ -28,8 +28,8 @@ from app.api.server_objects import (
 from app.audit import audit
 from app.chatkit.context import RequestContext
 from app.chatkit.errors import InvalidRequestError, NotFoundError
-from app.chatkit.requests import ThreadDeleteParams, ThreadsDeleteReq
-from app.db.all_threads import AllThreads, Cursor, Order
+from app.chatkit.protocol.requests import ThreadDeleteParams, ThreadsDeleteReq
+from app.db.server_api_threads import Cursor, Order, ServerApiThreads
 from app.errors import UnauthorizedError, describe_error
 from app.observability import get_request_id
 
@@ -50,12 +50,12 @@ class ServerApiRoute(APIRoute):
             try:
                 return await handle(request)
             except Exception as error:
-                return _in_their_words(describe_error(error))
+                return to_openai_error(describe_error(error))
 
         return handle_errors
 
 
-def _in_their_words(answer: JSONResponse) -> JSONResponse:
+def to_openai_error(answer: JSONResponse) -> JSONResponse:
     error = json.loads(bytes(answer.body))["error"]
     status = answer.status_code
     usual = "server_error" if status >= 500 else "invalid_request_error"
@@ -85,12 +85,12 @@ async def get_server_key(request: Request, services: ServicesDep) -> str:
 ServerKeyDep = Annotated[str, Depends(get_server_key)]
 
 
-async def get_threads(services: ServicesDep) -> AllThreads:
+async def get_threads(services: ServicesDep) -> ServerApiThreads:
     """Return what reads across owners."""
-    return AllThreads(services.database, services.uploads.urls)
+    return ServerApiThreads(services.database, services.uploads.urls)
 
 
-ThreadsDep = Annotated[AllThreads, Depends(get_threads)]
+ThreadsDep = Annotated[ServerApiThreads, Depends(get_threads)]
 
 
 async def get_cursor(
@@ -113,9 +113,9 @@ router = APIRouter(
     route_class=ServerApiRoute,
     # The key comes first: whoever has none learns nothing of what is wrong with the rest.
     dependencies=[Depends(get_server_key)],
-    responses=refusals(400, 401, 413, 503, model=ErrorBody),
+    responses=error_responses(400, 401, 413, 503, model=ErrorBody),
 )
-NOT_FOUND = refusals(404, model=ErrorBody)
+NOT_FOUND = error_responses(404, model=ErrorBody)
 
 
 @router.post("/sessions", summary="Mint a session")
@@ -193,7 +193,7 @@ async def delete_thread(
     context = RequestContext(user_id=thread.user_id, request_id=get_request_id())
     await services.server.handle(request, context)
     services.runs.stop_deleted(thread.user_id, thread.id)
-    services.janitor.wake()  # its files go right behind it
+    services.cleanup.wake()  # its files go right behind it
     audit("thread.deleted", user_id=thread.user_id, thread_id=thread.id, server_key=key)
     return DeletedThread(id=thread.id)
 

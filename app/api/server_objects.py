@@ -16,7 +16,7 @@ from pydantic import (
 
 from app.auth.configuration import SessionConfiguration
 from app.auth.user_ids import accept_user_id
-from app.db.all_threads import OwnedThread
+from app.db.server_api_threads import OwnedThread
 
 MAX_FILE_SIZE = 512  # megabytes
 DEFAULT_TTL = 600

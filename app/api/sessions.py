@@ -6,7 +6,7 @@ from fastapi import APIRouter, Body, Request, Response
 from pydantic import BaseModel, Field
 
 from app.api.deps import SameOriginDep, ServicesDep, get_secret
-from app.api.openapi import refusals
+from app.api.openapi import error_responses
 from app.audit import audit
 from app.errors import UnauthorizedError
 
@@ -30,7 +30,7 @@ class SessionResponse(BaseModel):
     "/session",
     summary="Mint a client secret",
     dependencies=[SameOriginDep],
-    responses=refusals(400, 401, 403, 413, 429, 502, 503),
+    responses=error_responses(400, 401, 403, 413, 429, 502, 503),
 )
 async def create_session(
     request: Request,
@@ -67,7 +67,7 @@ async def create_session(
     summary="End a session",
     status_code=204,
     response_class=Response,
-    responses=refusals(401, 503),
+    responses=error_responses(401, 503),
 )
 async def cancel_session(request: Request, services: ServicesDep) -> Response:
     """End the session whose client secret the request carries, at sign-out for example."""

@@ -8,11 +8,11 @@ from fastapi import APIRouter, Request, Response
 from starlette.requests import ClientDisconnect
 
 from app.api.deps import ContextDep, Services, ServicesDep, get_public_url
-from app.api.openapi import refusals
+from app.api.openapi import error_responses
 from app.chatkit.context import RequestContext
 from app.chatkit.errors import InvalidRequestError, NotFoundError, RequestRefusedError
-from app.chatkit.items import Attachment
-from app.chatkit.wire import dump_wire
+from app.chatkit.protocol.items import Attachment
+from app.chatkit.protocol.serialization import dump_wire
 from app.errors import AppError, describe_error
 from app.uploads.receiving import IncomingFile, SlowUploadError, open_file, read_body, too_large
 
@@ -53,7 +53,7 @@ _RAW_BODY: dict[str, Any] = {
     "",
     summary="Upload a file",
     response_model=Attachment,
-    responses=refusals(400, 401, 403, 404, 409, 413, 422, 429, 503),
+    responses=error_responses(400, 401, 403, 404, 409, 413, 422, 429, 503),
     openapi_extra=_BODY,
 )
 async def upload(request: Request, context: ContextDep, services: ServicesDep) -> Response:
@@ -66,7 +66,7 @@ async def upload(request: Request, context: ContextDep, services: ServicesDep) -
 
 _ANNOUNCED: dict[str, Any] = {
     "response_model": Attachment,
-    "responses": refusals(400, 403, 404, 409, 413, 422, 503),
+    "responses": error_responses(400, 403, 404, 409, 413, 422, 503),
     "openapi_extra": _RAW_BODY,
 }
 

@@ -13,10 +13,10 @@ from pydantic import BaseModel
 from app.assistant.weather import Units, Weather, look_up_weather
 from app.assistant.widgets.trip_form import create_trip_form
 from app.assistant.widgets.weather_card import create_weather_card
-from app.chatkit.action_router import ActionCall, ActionRouter
+from app.chatkit.action_routing.router import ActionCall, ActionRouter
 from app.chatkit.context import RequestContext
-from app.chatkit.events import ThreadStreamEvent
-from app.chatkit.items import WidgetItem
+from app.chatkit.protocol.events import ThreadStreamEvent
+from app.chatkit.protocol.items import WidgetItem
 from app.chatkit.widgets import Button, DynamicWidgetRoot
 
 actions = ActionRouter[RequestContext]()

@@ -6,8 +6,14 @@ from agents import TResponseInputItem
 from openai.types.responses import ResponseInputContentParam
 
 from app.assistant.files import ThreadFiles
-from app.chatkit.converters import InputItems, ThreadItemConverter, fence, text_part, user_message
-from app.chatkit.items import Attachment, GeneratedImageItem, ThreadItem, WidgetItem
+from app.chatkit.agents.item_converter import (
+    InputItems,
+    ThreadItemConverter,
+    fence,
+    text_part,
+    user_message,
+)
+from app.chatkit.protocol.items import Attachment, GeneratedImageItem, ThreadItem, WidgetItem
 
 
 class AssistantConverter(ThreadItemConverter):

@@ -8,7 +8,6 @@ import asyncio
 import base64
 import logging
 from collections.abc import Iterable
-from typing import Literal
 
 from openai import APIStatusError
 from openai.types.responses import (
@@ -17,12 +16,11 @@ from openai.types.responses import (
     ResponseInputImageParam,
 )
 
+from app.chatkit.agents.item_converter import MAX_NAME_LENGTH, fence, json_text, shorten, text_part
 from app.chatkit.context import RequestContext
-from app.chatkit.converters import MAX_NAME_LENGTH, fence, json_text, shorten, text_part
-from app.chatkit.items import Attachment, GeneratedImageItem, ThreadItem, UserMessageItem
+from app.chatkit.protocol.items import Attachment, GeneratedImageItem, ThreadItem, UserMessageItem
 from app.chatkit.store import AttachmentContent, AttachmentStore
-
-FileKind = Literal["image", "pdf", "text"]
+from app.providers.models import FileKind
 
 MAX_FILES = 20
 """Files that are read for one answer; older ones are only named."""

@@ -7,8 +7,8 @@ the previews of one that is still being made are shown as they are and kept nowh
 import base64
 import logging
 
+from app.chatkit.agents.response_converter import ResponseStreamConverter
 from app.chatkit.context import RequestContext
-from app.chatkit.response_converter import ResponseStreamConverter
 from app.chatkit.store import AttachmentStore
 
 PARTIAL_IMAGES = 2

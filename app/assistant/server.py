@@ -12,15 +12,21 @@ from app.assistant.agent import create_agent
 from app.assistant.converter import AssistantConverter
 from app.assistant.files import ThreadFiles, is_refused_input
 from app.assistant.images import AssistantStreamConverter
-from app.assistant.models import SELECTABLE_MODELS, AssistantModels
 from app.assistant.titles import TitleWriter, first_words
 from app.chatkit.agents import AgentContext, stream_agent_response
 from app.chatkit.context import RequestContext
 from app.chatkit.errors import CustomStreamError
-from app.chatkit.events import ThreadStreamEvent
-from app.chatkit.items import InferenceOptions, Thread, ThreadItem, ThreadMetadata, UserMessageItem
+from app.chatkit.protocol.events import ThreadStreamEvent
+from app.chatkit.protocol.items import (
+    InferenceOptions,
+    Thread,
+    ThreadItem,
+    ThreadMetadata,
+    UserMessageItem,
+)
 from app.chatkit.server import ChatKitServer
 from app.chatkit.store import AttachmentStore, Store
+from app.providers.models import SELECTABLE_MODELS, AssistantModels
 from app.settings import Settings
 
 MAX_TURNS = 10

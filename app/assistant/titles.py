@@ -13,8 +13,8 @@ from contextlib import asynccontextmanager
 from agents import ItemHelpers, ModelTracing
 from openai.types.responses import ResponseOutputMessage
 
-from app.assistant.models import AssistantModels
-from app.chatkit.items import Thread, ThreadMetadata, UserMessageItem
+from app.chatkit.protocol.items import Thread, ThreadMetadata, UserMessageItem
+from app.providers.models import AssistantModels
 
 logger = logging.getLogger(__name__)
 

@@ -14,8 +14,8 @@ from app.assistant.weather import choose_units, look_up_weather
 from app.assistant.widgets.weather_card import stream_weather_card
 from app.chatkit.agents import AgentContext, ClientToolCall
 from app.chatkit.context import RequestContext
-from app.chatkit.events import ThreadItemDoneEvent
-from app.chatkit.items import (
+from app.chatkit.protocol.events import ThreadItemDoneEvent
+from app.chatkit.protocol.items import (
     StructuredInput,
     StructuredInputFreeform,
     StructuredInputItem,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from app.chatkit.context import SessionFeatures
-from app.chatkit.wire import dump_value
+from app.chatkit.protocol.serialization import dump_value
 
 MEGABYTE = 1024 * 1024
 

@@ -24,7 +24,7 @@ from fastapi import Request, Response
 from app.auth.header_identity import create_header_identity
 from app.auth.jwt_identity import create_jwt_identity
 from app.auth.user_ids import accept_user_id
-from app.chatkit.ids import create_id
+from app.chatkit.protocol.ids import create_id
 from app.errors import ForbiddenError
 from app.observability import came_by_https
 from app.settings import Settings, SettingsError

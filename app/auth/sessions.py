@@ -18,7 +18,7 @@ from typing import Any, Literal
 from app.audit import audit
 from app.auth.configuration import OWN, SessionConfiguration, load_configuration
 from app.chatkit.context import SessionFeatures
-from app.chatkit.ids import create_id
+from app.chatkit.protocol.ids import create_id
 from app.db.database import Database
 from app.db.pool import Row
 from app.errors import RateLimitedError
@@ -189,7 +189,7 @@ class ChatSessions:
         """
         session_id = create_id("cks")
         secret = SECRET_PREFIX + secrets.token_urlsafe(32)
-        row = await self._database.row_across(
+        row = await self._database.fetchrow_across_owners(
             "sessions",
             _MINT,
             session_id,
@@ -222,7 +222,7 @@ class ChatSessions:
         """
         if not secret.startswith(SECRET_PREFIX):
             return None
-        row = await self._database.row_across(
+        row = await self._database.fetchrow_across_owners(
             "sessions", _VERIFY, hash_secret(secret), self._user_requests
         )
         if row is None:
@@ -242,7 +242,7 @@ class ChatSessions:
     async def count(self, user_id: str) -> None:
         """Count a request of a user who has no session yet; raises ``RateLimitedError``."""
         if self._user_requests:
-            row = await self._database.row_across(
+            row = await self._database.fetchrow_across_owners(
                 "sessions", _COUNT_USER, user_id, self._user_requests
             )
             if row is not None:
@@ -250,14 +250,16 @@ class ChatSessions:
 
     async def cancel(self, secret: str) -> bool:
         """End the session of a secret; return whether it was an active one."""
-        row = await self._database.row_across("sessions", _CANCEL_HELD, hash_secret(secret))
+        row = await self._database.fetchrow_across_owners(
+            "sessions", _CANCEL_HELD, hash_secret(secret)
+        )
         if row is not None:
             audit("session.cancelled", user_id=row.user_id, session_id=row.id)
         return row is not None
 
     async def cancel_by_id(self, session_id: str, *, server_key: str) -> EndedSession | None:
         """End a session on behalf of a server key; None if there is no such session."""
-        row = await self._database.row_across("sessions", _CANCEL_BY_ID, session_id)
+        row = await self._database.fetchrow_across_owners("sessions", _CANCEL_BY_ID, session_id)
         if row is None:
             return None
         if row.ended:

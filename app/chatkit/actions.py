@@ -4,7 +4,7 @@ from typing import Any, Generic, Literal, TypeVar, cast, get_args, get_origin
 
 from pydantic import BaseModel, Field, SerializationInfo, TypeAdapter, field_serializer
 
-from app.chatkit.closed_model import ClosedModel
+from app.chatkit.strict_model import StrictModel
 
 Handler = Literal["client", "server"]
 LoadingBehavior = Literal["auto", "none", "self", "container"]
@@ -19,7 +19,7 @@ def _is_none(value: object) -> bool:
     return value is None
 
 
-class ActionConfig(ClosedModel):
+class ActionConfig(StrictModel):
     """An action as a widget carries it: what to call, with what, and who handles it.
 
     `streaming=False` makes the client call `threads.sync_custom_action`, which is also possible

@@ -84,7 +84,7 @@ class UnsupportedError(RequestRefusedError, NotImplementedError):
     """The server was not given what the request needs (an attachment store, a handler)."""
 
 
-class TooManyAnswersError(RequestRefusedError):
+class TooManyRunsError(RequestRefusedError):
     """As many answers are being written for the user as may be; nothing was written."""
 
 

@@ -16,13 +16,18 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json
 from typing_extensions import TypeVar
 
-from app.chatkit.action_guard import check_action
-from app.chatkit.action_router import ActionRouter
+from app.chatkit.action_routing.guard import check_action
+from app.chatkit.action_routing.router import ActionRouter
 from app.chatkit.actions import Action
 from app.chatkit.context import RequestContext
+from app.chatkit.engine.pipeline import TurnPipeline
+from app.chatkit.engine.recent_threads import load_listed_threads
+from app.chatkit.engine.thread_changes import to_thread_response
+from app.chatkit.engine.turn_opener import TurnOpener, check_active, load_sender
+from app.chatkit.engine.user_agent import agents_sdk_user_agent_override
 from app.chatkit.errors import InvalidRequestError, UnsupportedError
-from app.chatkit.events import StreamOptions, SyncCustomActionResponse, ThreadStreamEvent
-from app.chatkit.items import (
+from app.chatkit.protocol.events import StreamOptions, SyncCustomActionResponse, ThreadStreamEvent
+from app.chatkit.protocol.items import (
     AssistantMessageItem,
     FeedbackKind,
     Page,
@@ -34,10 +39,7 @@ from app.chatkit.items import (
     is_hidden,
     now,
 )
-from app.chatkit.pending import is_blank
-from app.chatkit.pipeline import TurnPipeline
-from app.chatkit.recent_threads import load_listed_threads
-from app.chatkit.requests import (
+from app.chatkit.protocol.requests import (
     REQUEST_ADAPTER,
     AttachmentsCreateReq,
     AttachmentsDeleteReq,
@@ -56,14 +58,12 @@ from app.chatkit.requests import (
     TranscriptionResult,
     is_streaming_req,
 )
-from app.chatkit.shielding import finish
+from app.chatkit.protocol.serialization import clean_json, dump_wire
+from app.chatkit.shielding import run_to_completion
 from app.chatkit.store import AttachmentStore, Store
-from app.chatkit.thread_watch import to_thread_response
-from app.chatkit.turns import TurnOpener, check_active, load_sender
-from app.chatkit.user_agent import agents_sdk_user_agent_override
-from app.chatkit.widget_diff import diff_widget
-from app.chatkit.widget_stream import stream_widget
-from app.chatkit.wire import clean_json, dump_wire
+from app.chatkit.streaming.pending_items import is_blank
+from app.chatkit.streaming.widget_diff import diff_widget
+from app.chatkit.streaming.widget_stream import stream_widget
 
 __all__ = [
     "ChatKitServer",
@@ -293,7 +293,7 @@ class ChatKitServer(ABC, Generic[TContext]):
     async def open_turn(self, request: StreamingReq, context: TContext) -> TurnPipeline[TContext]:
         """Check a streaming request and do its first writes; ``run()`` of the result is the rest.
 
-        Whoever calls this must see to it that it is not cancelled between two writes. Raises
+        The caller makes sure that it is not cancelled between two writes. Raises
         ``NotFoundError`` and ``RequestRefusedError``.
         """
         return TurnPipeline(self, await TurnOpener(self, context).open(request), context)
@@ -301,7 +301,7 @@ class ChatKitServer(ABC, Generic[TContext]):
     async def __stream_frames(
         self, request: StreamingReq, context: TContext
     ) -> AsyncGenerator[bytes, None]:
-        pipeline = await finish(self.open_turn(request, context))
+        pipeline = await run_to_completion(self.open_turn(request, context))
         async with aclosing(pipeline.run()) as frames:
             async for frame in frames:
                 yield frame

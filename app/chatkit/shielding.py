@@ -10,7 +10,7 @@ import anyio
 T = TypeVar("T")
 
 
-async def finish(work: Coroutine[Any, Any, T]) -> T:
+async def run_to_completion(work: Coroutine[Any, Any, T]) -> T:
     """Run ``work`` to its end and return its result, whatever is cancelled meanwhile.
 
     ``work`` is a task of its own, so neither a cancelled task nor a cancelled anyio scope (which

@@ -14,8 +14,8 @@ from typing import Any, Generic, Literal
 from typing_extensions import TypeVar
 
 from app.chatkit.errors import NotFoundError, UnsupportedError
-from app.chatkit.ids import StoreItemType, default_generate_id
-from app.chatkit.items import (
+from app.chatkit.protocol.ids import StoreItemType, default_generate_id
+from app.chatkit.protocol.items import (
     Attachment,
     FeedbackKind,
     Page,
@@ -26,8 +26,8 @@ from app.chatkit.items import (
     is_hidden,
     now,
 )
-from app.chatkit.requests import AttachmentCreateParams
-from app.chatkit.wire import dump_wire, join_page
+from app.chatkit.protocol.requests import AttachmentCreateParams
+from app.chatkit.protocol.serialization import dump_wire, join_page
 
 TContext = TypeVar("TContext", default=Any)
 

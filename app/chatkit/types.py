@@ -2,7 +2,8 @@
 
 from app.chatkit.actions import Action
 from app.chatkit.errors import ErrorCode
-from app.chatkit.events import (
+from app.chatkit.icons import IconName
+from app.chatkit.protocol.events import (
     AssistantMessageContentPartAdded,
     AssistantMessageContentPartAnnotationAdded,
     AssistantMessageContentPartDone,
@@ -31,8 +32,7 @@ from app.chatkit.events import (
     WorkflowTaskAdded,
     WorkflowTaskUpdated,
 )
-from app.chatkit.icons import IconName
-from app.chatkit.items import (
+from app.chatkit.protocol.items import (
     ActiveStatus,
     Annotation,
     AssistantMessageContent,
@@ -91,7 +91,7 @@ from app.chatkit.items import (
     WorkflowItem,
     WorkflowSummary,
 )
-from app.chatkit.requests import (
+from app.chatkit.protocol.requests import (
     AttachmentCreateParams,
     AttachmentDeleteParams,
     AttachmentsCreateReq,

@@ -82,7 +82,7 @@ WHERE attachments.user_id = gone.user_id AND attachments.id = gone.id
   AND upload_state = 'deleted'"""
 
 
-class AttachmentLedger:
+class AttachmentRepository:
     """Rows of ``attachments`` as uploads see them; each method is one round trip."""
 
     def __init__(self, database: Database) -> None:
@@ -104,18 +104,18 @@ class AttachmentLedger:
 
         Returns how many that are; None if there are not even ``least`` left.
         """
-        row = await self._database.row(
+        row = await self._database.fetchrow(
             _ADD, user_id, attachment_id, data, size, least, storage_key, state, quota
         )
         return None if row is None else int(row.size)
 
     async def find(self, user_id: str, attachment_id: str) -> Any | None:
         """Return a row, whatever its state, or None."""
-        return await self._database.row(_FIND, user_id, attachment_id)
+        return await self._database.fetchrow(_FIND, user_id, attachment_id)
 
     async def find_many(self, user_id: str, attachment_ids: Sequence[str]) -> dict[str, Any]:
         """Return the rows that are there by id, but for deleted ones."""
-        rows = await self._database.rows(_FIND_MANY, user_id, list(attachment_ids))
+        rows = await self._database.fetch(_FIND_MANY, user_id, list(attachment_ids))
         return {row.id: row for row in rows}
 
     async def claim(
@@ -126,15 +126,15 @@ class AttachmentLedger:
         An upload of which nothing was heard for ``abandoned`` seconds counts as given up;
         ``key_before`` is where that one wrote.
         """
-        return await self._database.row(_CLAIM, user_id, attachment_id, storage_key, abandoned)
+        return await self._database.fetchrow(_CLAIM, user_id, attachment_id, storage_key, abandoned)
 
     async def touch(self, user_id: str, attachment_id: str, storage_key: str) -> bool:
         """Record that an upload is under way; False if it is over or another one counts."""
-        return bool(await self._database.rows(_TOUCH, user_id, attachment_id, storage_key))
+        return bool(await self._database.fetch(_TOUCH, user_id, attachment_id, storage_key))
 
     async def release(self, user_id: str, attachment_id: str, storage_key: str) -> bool:
         """Give an upload up, so that it can be begun again; False if it is over or another's."""
-        return bool(await self._database.rows(_RELEASE, user_id, attachment_id, storage_key))
+        return bool(await self._database.fetch(_RELEASE, user_id, attachment_id, storage_key))
 
     async def finish(
         self,
@@ -150,7 +150,7 @@ class AttachmentLedger:
     ) -> bool:
         """Record a checked file; False if it was deleted or taken over meanwhile."""
         known = (data, size, digest, sniffed_type, preview_type)
-        row = await self._database.row(_FINISH, user_id, attachment_id, storage_key, *known)
+        row = await self._database.fetchrow(_FINISH, user_id, attachment_id, storage_key, *known)
         return row is not None
 
     async def tombstone(
@@ -160,26 +160,26 @@ class AttachmentLedger:
 
         With a ``storage_key`` only if the upload to it is the one that counts.
         """
-        row = await self._database.row(_TOMBSTONE, user_id, attachment_id, storage_key)
+        row = await self._database.fetchrow(_TOMBSTONE, user_id, attachment_id, storage_key)
         return row is not None
 
     async def forget(self, user_id: str, attachment_ids: Sequence[str]) -> None:
         """Delete rows of deleted files whose bytes are gone."""
-        await self._database.rows(_FORGET, user_id, list(attachment_ids))
+        await self._database.fetch(_FORGET, user_id, list(attachment_ids))
 
     async def of_user(self, user_id: str) -> Sequence[Any]:
         """Return all rows of a user."""
-        return await self._database.rows(_OF_USER, user_id)
+        return await self._database.fetch(_OF_USER, user_id)
 
     async def stale(self, *, older_than: float, batch: int) -> Sequence[Any]:
         """Mark what nobody finished or sent in ``older_than`` seconds as deleted.
 
         Returns ``user_id, id`` of those and of all that were deleted before.
         """
-        return await self._database.rows_across("janitor", _STALE, older_than, batch)
+        return await self._database.fetch_across_owners("janitor", _STALE, older_than, batch)
 
     async def forget_across(self, rows: Sequence[Any]) -> None:
         """Delete rows that ``stale`` returned, once their bytes are gone."""
-        await self._database.rows_across(
+        await self._database.fetch_across_owners(
             "janitor", _FORGET_ACROSS, [row.user_id for row in rows], [row.id for row in rows]
         )

@@ -11,8 +11,8 @@ import functools
 from collections.abc import Sequence
 from typing import Any, Literal, cast
 
-from app.chatkit.wire import clean_text
-from app.db.pool import ConnectionPool, DatabaseAwayError, Row
+from app.chatkit.protocol.serialization import clean_text
+from app.db.pool import ConnectionLostError, ConnectionPool, Row
 
 Scope = Literal["janitor", "server_api", "sessions"]
 """Who works across owners; what each of them may do is in the policies."""
@@ -29,34 +29,34 @@ class Database:
     def __init__(self, pool: ConnectionPool) -> None:
         self._pool = pool
 
-    async def rows(self, sql: str, *args: Any) -> Sequence[Row]:
+    async def fetch(self, sql: str, *args: Any) -> Sequence[Row]:
         """Run one statement on behalf of the owner in ``$1``, and return its rows.
 
         A connection that turns out to be dead (Postgres was restarted) is replaced and the
         statement is sent once more. It may have been carried out by then, so statements must be
-        idempotent: inserts go by id and tolerate to find their own row.
+        idempotent: inserts go by id and accept that their row is already there.
         """
-        return await self._run_twice(_for_owner(sql), args)
+        return await self._run_with_retry(_for_owner(sql), args)
 
-    async def rows_across(self, scope: Scope, sql: str, *args: Any) -> Sequence[Row]:
+    async def fetch_across_owners(self, scope: Scope, sql: str, *args: Any) -> Sequence[Row]:
         """Run one statement that is about no owner or several, and return its rows."""
-        return await self._run_twice(_across(sql, len(args) + 1), (*args, scope))
+        return await self._run_with_retry(_across(sql, len(args) + 1), (*args, scope))
 
-    async def row_across(self, scope: Scope, sql: str, *args: Any) -> Row | None:
+    async def fetchrow_across_owners(self, scope: Scope, sql: str, *args: Any) -> Row | None:
         """Run such a statement and return its first row, or None."""
-        rows = await self.rows_across(scope, sql, *args)
+        rows = await self.fetch_across_owners(scope, sql, *args)
         return rows[0] if rows else None
 
-    async def row(self, sql: str, *args: Any) -> Row | None:
+    async def fetchrow(self, sql: str, *args: Any) -> Row | None:
         """Run one statement on behalf of the owner in ``$1``; return its first row, or None."""
-        rows = await self.rows(sql, *args)
+        rows = await self.fetch(sql, *args)
         return rows[0] if rows else None
 
-    async def _run_twice(self, sql: str, args: tuple[Any, ...]) -> Sequence[Row]:
+    async def _run_with_retry(self, sql: str, args: tuple[Any, ...]) -> Sequence[Row]:
         values = [_clean(each) for each in args]
         try:
             return await self._pool.fetch(sql, values)
-        except DatabaseAwayError:
+        except ConnectionLostError:
             return await self._pool.fetch(sql, values)
 
 

@@ -1,6 +1,6 @@
 """The tables. Every primary key starts with the owner, so that no row can be had without one.
 
-Timestamps are for people and janitors; order within a thread and of threads is ``seq``. ``data``
+Timestamps are for people and cleanups; order within a thread and of threads is ``seq``. ``data``
 columns hold the wire model exactly as a client gets it, so new optional protocol fields need no
 migration; what is for the server only has a column of its own.
 """
@@ -120,7 +120,7 @@ class AttachmentRecord(Base):
             "upload_state IN ('pending', 'uploading', 'finished', 'deleted')", name="upload_state"
         ),
         Index(None, "user_id", "thread_id"),
-        # For the janitor, which looks across owners.
+        # For the cleanup, which looks across owners.
         Index(
             "ix_attachments_unsent_touched_at",
             "touched_at",

@@ -43,7 +43,7 @@ _connect_to_server = cast(
 )
 
 
-class DatabaseAwayError(ConnectionError):
+class ConnectionLostError(ConnectionError):
     """The connection was lost in the middle; the statement may or may not have been carried out."""
 
 
@@ -65,7 +65,7 @@ class Row(asyncpg.Record):
             raise AttributeError(name) from None
 
 
-class _Link:
+class _PooledConnection:
     """A connection, and since when it has been open and idle."""
 
     __slots__ = ("connection", "idle_since", "opened_at")
@@ -75,7 +75,7 @@ class _Link:
         self.opened_at = self.idle_since = time.monotonic()
 
     @property
-    def is_worn(self) -> bool:
+    def is_expired(self) -> bool:
         return self.connection.is_closed() or time.monotonic() - self.opened_at > MAX_AGE
 
 
@@ -100,9 +100,11 @@ class ConnectionPool:
         self._timeout = timeout
         self._idle_time = idle_time
         self._open = 0
-        self._idle: list[_Link] = []  # the one that was used last is at the end, and used next
+        self._idle: list[
+            _PooledConnection
+        ] = []  # the one that was used last is at the end, and used next
         self._trimming: asyncio.TimerHandle | None = None
-        self._waiting: deque[asyncio.Future[_Link | None]] = deque()
+        self._waiting: deque[asyncio.Future[_PooledConnection | None]] = deque()
         self._is_closed = False
 
     @property
@@ -113,27 +115,27 @@ class ConnectionPool:
     async def fetch(self, sql: str, args: Sequence[Any]) -> list[Row]:
         """Run one statement and return its rows.
 
-        Raises ``DatabaseAwayError`` if the connection broke, ``DatabaseBusyError`` if there was
+        Raises ``ConnectionLostError`` if the connection broke, ``DatabaseBusyError`` if there was
         none for too long, ``OSError`` if none could be opened, and asyncpg's ``PostgresError``.
         """
-        link = await self._take()
+        pooled = await self._acquire()
         try:
-            rows = await link.connection.fetch(sql, *args)
+            rows = await pooled.connection.fetch(sql, *args)
         except Exception as error:
-            is_lost = link.connection.is_closed()
+            is_lost = pooled.connection.is_closed()
             # A timeout leaves the connection in the middle of a statement.
             if is_lost or isinstance(error, TimeoutError):
-                self._drop(link)
+                self._discard(pooled)
             else:
-                self._put_back(link)
+                self._release(pooled)
             if is_lost:
-                raise DatabaseAwayError(f"The connection was lost: {error}") from error
+                raise ConnectionLostError(f"The connection was lost: {error}") from error
             raise
         except BaseException:
             # Cancelled in the middle: nobody will read the rest of the answer.
-            self._drop(link)
+            self._discard(pooled)
             raise
-        self._put_back(link)
+        self._release(pooled)
         return cast("list[Row]", rows)
 
     async def close(self) -> None:
@@ -142,43 +144,43 @@ class ConnectionPool:
         if self._trimming is not None:
             self._trimming.cancel()
         idle, self._idle = self._idle, []
-        for link in idle:
+        for pooled in idle:
             self._open -= 1
             try:
-                await link.connection.close(timeout=self._timeout)
+                await pooled.connection.close(timeout=self._timeout)
             except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
-                link.connection.terminate()
+                pooled.connection.terminate()
 
-    async def _take(self) -> _Link:
+    async def _acquire(self) -> _PooledConnection:
         while True:
             while self._idle:
-                link = self._idle.pop()
-                if not link.connection.is_closed():
-                    return link
+                pooled = self._idle.pop()
+                if not pooled.connection.is_closed():
+                    return pooled
                 self._open -= 1
             if self._is_closed:
                 raise DatabaseBusyError("The database was closed")
             if self._open < self._limit:
                 return await self._open_one()
-            link = await self._wait()
-            if link is not None:
-                return link
+            pooled = await self._wait()
+            if pooled is not None:
+                return pooled
 
-    async def _open_one(self) -> _Link:
+    async def _open_one(self) -> _PooledConnection:
         self._open += 1
         try:
-            return _Link(await self._connect())
+            return _PooledConnection(await self._connect())
         except BaseException as error:
             self._open -= 1
-            self._hand_on(None)
+            self._hand_over(None)
             if isinstance(error, (asyncpg.PostgresError, asyncpg.InterfaceError)):
-                raise DatabaseAwayError(f"Could not connect: {error}") from error
+                raise ConnectionLostError(f"Could not connect: {error}") from error
             raise
 
-    async def _wait(self) -> _Link | None:
+    async def _wait(self) -> _PooledConnection | None:
         """Wait for a connection, or for the room to open one (None)."""
         loop = asyncio.get_running_loop()
-        waiter: asyncio.Future[_Link | None] = loop.create_future()
+        waiter: asyncio.Future[_PooledConnection | None] = loop.create_future()
         self._waiting.append(waiter)
         timer = loop.call_later(self._timeout, _give_up, waiter, self._timeout)
         try:
@@ -186,18 +188,18 @@ class ConnectionPool:
         except asyncio.CancelledError:
             if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
                 # It was given one in the same moment.
-                link = waiter.result()
-                self._hand_on(None) if link is None else self._put_back(link)
+                pooled = waiter.result()
+                self._hand_over(None) if pooled is None else self._release(pooled)
             raise
         finally:
             timer.cancel()
 
-    def _put_back(self, link: _Link) -> None:
-        if self._is_closed or link.is_worn:
-            self._drop(link)
-        elif not self._hand_on(link):
-            link.idle_since = time.monotonic()
-            self._idle.append(link)
+    def _release(self, pooled: _PooledConnection) -> None:
+        if self._is_closed or pooled.is_expired:
+            self._discard(pooled)
+        elif not self._hand_over(pooled):
+            pooled.idle_since = time.monotonic()
+            self._idle.append(pooled)
             if len(self._idle) > self._kept and self._trimming is None:
                 self._trim_later()
 
@@ -209,22 +211,22 @@ class ConnectionPool:
         self._trimming = None
         before = time.monotonic() - self._idle_time
         while len(self._idle) > self._kept and self._idle[0].idle_since <= before:
-            self._drop(self._idle.pop(0))
+            self._discard(self._idle.pop(0))
         if len(self._idle) > self._kept:
             self._trim_later()
 
-    def _drop(self, link: _Link) -> None:
+    def _discard(self, pooled: _PooledConnection) -> None:
         """Close a connection at once; Postgres ends what it was doing when it notices."""
         self._open -= 1
-        link.connection.terminate()
-        self._hand_on(None)
+        pooled.connection.terminate()
+        self._hand_over(None)
 
-    def _hand_on(self, link: _Link | None) -> bool:
+    def _hand_over(self, pooled: _PooledConnection | None) -> bool:
         """Give a connection, or room for one, to whoever has waited longest."""
         while self._waiting:
             waiter = self._waiting.popleft()
             if not waiter.done():
-                waiter.set_result(link)
+                waiter.set_result(pooled)
                 return True
         return False
 
@@ -290,7 +292,7 @@ async def _give_up_rights(connection: Any) -> None:
         await connection.execute(f"SET ROLE {APP_ROLE}")
     if await connection.fetchval(IS_UNGUARDED):
         raise UnguardedUserError(
-            "the user of DATABASE_URL passes row-level security by, which keeps tenants apart "
+            "the user of DATABASE_URL bypasses row-level security, which keeps tenants apart "
             f"(let it create roles and run: python -m app migrate; or make it a member of "
             f"{APP_ROLE}; or take BYPASSRLS away from it)"
         )

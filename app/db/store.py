@@ -10,10 +10,10 @@ from app.chatkit.context import RequestContext
 from app.chatkit.errors import (
     NotFoundError,
     ThreadBusyError,
-    TooManyAnswersError,
+    TooManyRunsError,
     UnprocessableError,
 )
-from app.chatkit.items import (
+from app.chatkit.protocol.items import (
     Attachment,
     FeedbackKind,
     GeneratedImageItem,
@@ -24,12 +24,12 @@ from app.chatkit.items import (
     UserMessageItem,
     is_hidden,
 )
+from app.chatkit.protocol.serialization import clean_text, dump_value, dump_wire, join_page
 from app.chatkit.store import Store, create_mark
-from app.chatkit.wire import clean_text, dump_value, dump_wire, join_page
 from app.db import statements as sql
 from app.db.database import Database
+from app.db.pending_items import PendingItems
 from app.db.pool import IntegrityError, Row
-from app.db.unfinished import UnfinishedItems
 
 _ITEM: TypeAdapter[ThreadItem] = TypeAdapter(ThreadItem)
 _ATTACHMENT: TypeAdapter[Attachment] = TypeAdapter(Attachment)
@@ -92,7 +92,7 @@ class PostgresStore(Store[RequestContext]):
 
     async def load_thread(self, thread_id: str, context: RequestContext) -> ThreadMetadata:
         """Return a thread; raises ``NotFoundError``."""
-        row = await self._database.row(sql.LOAD_THREAD, context.user_id, thread_id)
+        row = await self._database.fetchrow(sql.LOAD_THREAD, context.user_id, thread_id)
         if row is None:
             raise NotFoundError(f"Thread {thread_id} not found")
         return _to_thread(row)
@@ -103,7 +103,7 @@ class PostgresStore(Store[RequestContext]):
         if run is None:
             return await self.load_thread(thread_id, context)
         try:
-            row = await self._database.row(
+            row = await self._database.fetchrow(
                 sql.CLAIM_THREAD,
                 context.user_id,
                 run.id,
@@ -117,7 +117,7 @@ class PostgresStore(Store[RequestContext]):
         if row is None:
             raise NotFoundError(f"Thread {thread_id} not found")
         if not row.claimed and not row.has_room:
-            raise TooManyAnswersError(TOO_MANY)
+            raise TooManyRunsError(TOO_MANY)
         if not row.claimed:
             raise ThreadBusyError("Another answer is being written in this thread")
         return _to_thread(row)
@@ -144,7 +144,7 @@ class PostgresStore(Store[RequestContext]):
         self, limit: int, after: str | None, order: str, context: RequestContext
     ) -> Page[ThreadMetadata]:
         """Return a page of the owner's threads, by creation."""
-        rows = await self._database.rows(
+        rows = await self._database.fetch(
             _LIST_THREADS[_order(order)], context.user_id, after, limit + 1
         )
         if not rows[0].cursor_found:
@@ -179,7 +179,7 @@ class PostgresStore(Store[RequestContext]):
         """
         rows: Sequence[Row]
         rows = await self._item_rows(thread_id, after, limit, order, context, visible=True)
-        unfinished = UnfinishedItems(rows[0].unfinished, order)
+        unfinished = PendingItems(rows[0].unfinished, order)
         if not rows[0].cursor_found:
             unfinished.check_has(after)
             # The page before ended within the unfinished items: the oldest that a client sees
@@ -208,7 +208,7 @@ class PostgresStore(Store[RequestContext]):
         *,
         visible: bool,
     ) -> Sequence[Row]:
-        rows = await self._database.rows(
+        rows = await self._database.fetch(
             _LIST_ITEMS[_order(order), visible], context.user_id, thread_id, after, limit + 1
         )
         if not rows[0].found:
@@ -217,7 +217,7 @@ class PostgresStore(Store[RequestContext]):
 
     async def load_item(self, thread_id: str, item_id: str, context: RequestContext) -> ThreadItem:
         """Return an item; raises ``NotFoundError``."""
-        row = await self._database.row(sql.LOAD_ITEM, context.user_id, thread_id, item_id)
+        row = await self._database.fetchrow(sql.LOAD_ITEM, context.user_id, thread_id, item_id)
         if row is None:
             raise NotFoundError(f"Item {item_id} not found")
         return self._to_item(row, context)
@@ -294,7 +294,7 @@ class PostgresStore(Store[RequestContext]):
             values.append(self._running_answers)
             row = await self._fenced(sql.CREATE_THREAD_WITH_MESSAGE, context, *values)
             if not row.has_room:
-                raise TooManyAnswersError(TOO_MANY)
+                raise TooManyRunsError(TOO_MANY)
         else:
             row = await self._fenced(sql.ADD_USER_MESSAGE, context, *values, missing=missing)
         if row.found:
@@ -324,7 +324,7 @@ class PostgresStore(Store[RequestContext]):
         self, attachment_ids: Sequence[str], context: RequestContext
     ) -> list[Attachment]:
         """Return attachments in the given order; raises ``NotFoundError``."""
-        rows = await self._database.rows(
+        rows = await self._database.fetch(
             sql.LOAD_ATTACHMENTS, context.user_id, list(attachment_ids)
         )
         found = {row.id: self._to_attachment(row, context) for row in rows}
@@ -403,7 +403,7 @@ class PostgresStore(Store[RequestContext]):
         """Run a fenced statement and return its row; raises ``RunLostError``, ``NotFoundError``."""
         run_id = context.run.id if context.run else None
         try:
-            row = await self._database.row(statement, context.user_id, run_id, *values)
+            row = await self._database.fetchrow(statement, context.user_id, run_id, *values)
         except IntegrityError as error:  # what the row belongs to is not there
             raise NotFoundError(missing or "Thread not found") from error
         if row is None or not row.held:

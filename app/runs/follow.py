@@ -11,16 +11,16 @@ from pydantic import TypeAdapter
 
 from app.chatkit.context import RequestContext
 from app.chatkit.errors import NotFoundError
-from app.chatkit.events import (
+from app.chatkit.protocol.events import (
     ErrorEvent,
     ThreadItemAddedEvent,
     ThreadItemDoneEvent,
     ThreadItemReplacedEvent,
 )
-from app.chatkit.items import ThreadItem, is_hidden
-from app.chatkit.sse import encode_event
+from app.chatkit.protocol.items import ThreadItem, is_hidden
+from app.chatkit.protocol.sse import encode_event
 from app.chatkit.store import Store
-from app.runs.ledger import RunLedger
+from app.runs.repository import RunRepository
 
 _ITEMS: TypeAdapter[list[ThreadItem]] = TypeAdapter(list[ThreadItem])
 
@@ -38,7 +38,7 @@ logger = logging.getLogger("chatkit.runs")
 
 
 async def follow_run(
-    ledger: RunLedger,
+    repository: RunRepository,
     store: Store[RequestContext],
     context: RequestContext,
     *,
@@ -54,7 +54,7 @@ async def follow_run(
     last where the run did not end well, where it cannot be seen for some looks, and when
     ``draining`` says that this replica goes down. Where the thread is gone, so is the stream.
     """
-    follower = _Follower(ledger, store, context, thread_id, run_id)
+    follower = _Follower(repository, store, context, thread_id, run_id)
     failed = 0
     while True:
         try:
@@ -87,13 +87,13 @@ class _Follower:
 
     def __init__(
         self,
-        ledger: RunLedger,
+        repository: RunRepository,
         store: Store[RequestContext],
         context: RequestContext,
         thread_id: str,
         run_id: str,
     ) -> None:
-        self._ledger = ledger
+        self._repository = repository
         self._store = store
         self._context = context
         self._thread_id = thread_id
@@ -106,7 +106,7 @@ class _Follower:
 
         Raises ``NotFoundError`` if the thread is gone.
         """
-        row = await self._ledger.find(self._context.user_id, self._run_id)
+        row = await self._repository.find(self._context.user_id, self._run_id)
         if row is None:
             raise NotFoundError(f"Run {self._run_id} not found")
         if row.state == "running":

@@ -4,8 +4,8 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator
 
-from app.chatkit.events import ErrorEvent
-from app.chatkit.sse import encode_event, with_frame_id
+from app.chatkit.protocol.events import ErrorEvent
+from app.chatkit.protocol.sse import encode_event, with_frame_id
 
 _FELL_BEHIND = encode_event(
     ErrorEvent(

@@ -1,4 +1,4 @@
-"""All runs of this replica: start, find, stop, keep alive; and the janitor for those of others."""
+"""All runs of this replica: start, find, stop, keep alive; and the cleanup for those of others."""
 
 import asyncio
 import logging
@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 
 from app.chatkit.context import RequestContext
 from app.chatkit.errors import NotFoundError
-from app.chatkit.requests import StreamingReq
+from app.chatkit.protocol.requests import StreamingReq
 from app.chatkit.server import ChatKitServer
 from app.chatkit.store import Store
 from app.runs.follow import ENDINGS, follow_run
-from app.runs.ledger import Renewal, RunLedger
 from app.runs.log import RunLog
+from app.runs.repository import Renewal, RunRepository
 from app.runs.run import Run, RunOptions
 
 MAX_ENDED_BYTES = 16 * 1024 * 1024
@@ -34,14 +34,14 @@ class Runs:
 
     def __init__(
         self,
-        ledger: RunLedger,
+        repository: RunRepository,
         options: RunOptions,
         *,
         heartbeat: float,
         takeover: float,
         grace: float,
     ) -> None:
-        self._ledger = ledger
+        self._repository = repository
         self._options = options
         self._heartbeat = heartbeat
         self._takeover = takeover
@@ -66,12 +66,14 @@ class Runs:
         """Return how many runs of a user this replica carries out."""
         return sum(run.user_id == user_id for run in self._running.values())
 
-    def start_keeping(self) -> None:
-        """Start the heartbeat and the janitor of this replica."""
+    def start_background_tasks(self) -> None:
+        """Start the heartbeat and the clean-up of this replica."""
         self._tasks = [
-            asyncio.create_task(self._repeat(self.beat, self._heartbeat), name="runs-heartbeat"),
             asyncio.create_task(
-                self._repeat(self.recover, max(self._takeover / 4, 0.1)), name="runs-janitor"
+                self._repeat(self.send_heartbeats, self._heartbeat), name="runs-heartbeat"
+            ),
+            asyncio.create_task(
+                self._repeat(self.recover, max(self._takeover / 4, 0.1)), name="runs-cleanup"
             ),
         ]
 
@@ -79,9 +81,9 @@ class Runs:
         self, server: ChatKitServer[RequestContext], request: StreamingReq, context: RequestContext
     ) -> Run:
         """Start a run for a streaming request; ``await run.opened()`` tells how it began."""
-        run = Run(server, request, context, self._ledger, self._options, self.interrupt)
+        run = Run(server, request, context, self._repository, self._options, self.interrupt)
         self._running[run.id] = run
-        run.task.add_done_callback(lambda _: self._put_away(run))
+        run.task.add_done_callback(lambda _: self._retire(run))
         return run
 
     def find(self, user_id: str, run_id: str) -> Run | None:
@@ -105,8 +107,8 @@ class Runs:
         if run is not None:
             run.stop("stopped")
             return
-        if not await self._ledger.request_cancel(user_id, run_id) and (
-            await self._ledger.find(user_id, run_id) is None
+        if not await self._repository.request_cancel(user_id, run_id) and (
+            await self._repository.find(user_id, run_id) is None
         ):
             raise NotFoundError(f"Run {run_id} not found")
 
@@ -117,7 +119,7 @@ class Runs:
         """
         run = self.find_running(user_id, thread_id)
         if run is None:
-            await self._ledger.request_cancel_of_thread(user_id, thread_id, before=before)
+            await self._repository.request_cancel_of_thread(user_id, thread_id, before=before)
         elif run.id < before:
             run.stop("stopped")
 
@@ -138,7 +140,7 @@ class Runs:
                 yield chunk
         except (asyncio.CancelledError, GeneratorExit):
             if not stop_is_explicit and not self.draining:
-                run.leave()
+                run.reader_disconnected()
             raise
 
     async def attach(
@@ -167,12 +169,12 @@ class Runs:
         run = self.find_running(context.user_id, thread_id)
         if run is not None:
             return run.id, run.log.read(min(after, run.log.last) if run_id == run.id else 0)
-        row = await self._ledger.find_latest(context.user_id, thread_id)
+        row = await self._repository.find_latest(context.user_id, thread_id)
         if row is None or not (row.state == "running" or _ended_unseen(row, run_id)):
             await store.load_thread(thread_id, context)
             return None
         return row.id, follow_run(
-            self._ledger,
+            self._repository,
             store,
             context,
             thread_id=thread_id,
@@ -183,7 +185,7 @@ class Runs:
 
     # --- keeping ---------------------------------------------------------------------------------
 
-    async def beat(self) -> None:
+    async def send_heartbeats(self) -> None:
         """Renew every run of this replica, save what changed, stop what was cancelled elsewhere."""
         runs = self.running
         if not runs:
@@ -191,7 +193,7 @@ class Runs:
         # Others may claim their thread while the statement is under way; it cannot know of them.
         begun = {run.id for run in runs if run.began}
         snapshots = [run.snapshot() for run in runs]
-        held = await self._ledger.renew(
+        held = await self._repository.renew(
             [
                 Renewal(run.user_id, run.id, snapshot and snapshot.items)
                 for run, snapshot in zip(runs, snapshots, strict=True)
@@ -203,14 +205,14 @@ class Runs:
                     run.stop("lost")  # another replica has taken it over, or the thread is gone
                 continue
             if snapshot is not None:
-                run.keep(snapshot)
+                run.snapshot_saved(snapshot)
             if held[run.id]:
                 run.stop("stopped")
 
     async def recover(self) -> None:
         """End the runs of replicas that went silent, and forget those that ended a while ago."""
         self._forget_ended(asyncio.get_running_loop().time() - self._grace)
-        ended = await self._ledger.recover(silent_for=self._takeover)
+        ended = await self._repository.recover(silent_for=self._takeover)
         for run_id in ended:
             logger.warning("Ended a run whose replica went silent", extra={"run_id": run_id})
 
@@ -246,7 +248,7 @@ class Runs:
                 logger.exception("A keeping step of the runs failed")
             await asyncio.sleep(interval)
 
-    def _put_away(self, run: Run) -> None:
+    def _retire(self, run: Run) -> None:
         """Keep of a run that has ended what somebody may come back for, and nothing else of it."""
         del self._running[run.id]
         if run.thread_id is None or self._grace == 0:

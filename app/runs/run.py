@@ -8,18 +8,18 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 from app.chatkit.context import RequestContext, RunIdentity
+from app.chatkit.engine.pipeline import TurnPipeline
+from app.chatkit.engine.user_agent import set_user_agent
 from app.chatkit.errors import ErrorCode, NotFoundError, RequestRefusedError, ThreadBusyError
-from app.chatkit.events import ErrorEvent, ProgressUpdateEvent
-from app.chatkit.ids import create_id
-from app.chatkit.items import AssistantMessageItem
-from app.chatkit.pending import is_blank
-from app.chatkit.pipeline import TurnPipeline
-from app.chatkit.requests import StreamingReq, ThreadsCreateReq
+from app.chatkit.protocol.events import ErrorEvent, ProgressUpdateEvent
+from app.chatkit.protocol.ids import create_id
+from app.chatkit.protocol.items import AssistantMessageItem
+from app.chatkit.protocol.requests import StreamingReq, ThreadsCreateReq
+from app.chatkit.protocol.sse import encode_event
 from app.chatkit.server import ChatKitServer
-from app.chatkit.sse import encode_event
-from app.chatkit.user_agent import set_user_agent
-from app.runs.ledger import RunLedger, RunState
+from app.chatkit.streaming.pending_items import is_blank
 from app.runs.log import RunLog
+from app.runs.repository import RunRepository, RunState
 
 logger = logging.getLogger("chatkit.runs")
 
@@ -79,7 +79,7 @@ class Run:
         server: ChatKitServer[RequestContext],
         request: StreamingReq,
         context: RequestContext,
-        ledger: RunLedger,
+        repository: RunRepository,
         options: RunOptions,
         interrupt: Interrupt,
     ) -> None:
@@ -89,21 +89,21 @@ class Run:
         self.log = RunLog(self.id, max_bytes=options.log_bytes)
         self._server = server
         self._request = request
-        self._ledger = ledger
+        self._repository = repository
         self._options = options
         self._interrupt = interrupt
         self._pipeline: TurnPipeline[Any] | None = None
         self._stop_reason: StopReason | None = None
         self._saved: tuple[tuple[str, int], ...] = ()  # the mark of the last snapshot
-        self._keeps_on = False  # in the middle of writes, which no stop may tear apart
-        self._is_left = False  # by the reader that asked for it
-        self._is_hurried = False  # by the replica, which goes down
+        self._is_writing = False  # no stop may tear these writes apart
+        self._reader_is_gone = False  # the one that asked for the run
+        self._is_shutting_down = False  # the replica, which waits no longer
         self.ending = False
         self._opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         context.run = RunIdentity(id=self.id, kind=request.type, replica=options.replica)
         self._context = context
         self.task = asyncio.create_task(self._carry_out(), name=self.id)
-        self.task.add_done_callback(self._close_anyhow)
+        self.task.add_done_callback(self._close_in_any_case)
 
     async def opened(self) -> None:
         """Wait for the first frame; raises what refused the request, if something did."""
@@ -121,24 +121,24 @@ class Run:
 
     def stop(self, reason: StopReason) -> None:
         """Cancel the run; what the user has seen is saved. Harmless if it has ended."""
-        self._is_hurried = self._is_hurried or reason == "interrupted"
+        self._is_shutting_down = self._is_shutting_down or reason == "interrupted"
         if self._stop_reason is None and not self.task.done():
             self._stop_reason = reason
             self._context.interrupted = reason != "stopped"
-            if not self._keeps_on:
+            if not self._is_writing:
                 self.task.cancel()
 
-    def leave(self) -> None:
+    def reader_disconnected(self) -> None:
         """Say that the reader who asked for the run closed the connection: the Stop button.
 
         It takes effect once the stream has announced that it may be stopped like this.
         """
-        self._is_left = True
+        self._reader_is_gone = True
         if self.allow_cancel:
             self.stop("stopped")
 
     def snapshot(self) -> Snapshot | None:
-        """Return what is new since the snapshot that ``keep`` was told of, or None."""
+        """Return what is new since the snapshot that ``snapshot_saved`` was told of, or None."""
         if self._pipeline is None:
             return None
         items = [
@@ -149,7 +149,7 @@ class Run:
         mark = tuple((item.id, sum(len(part.text) for part in item.content)) for item in items)
         return None if mark == self._saved else Snapshot(items, mark)
 
-    def keep(self, snapshot: Snapshot) -> None:
+    def snapshot_saved(self, snapshot: Snapshot) -> None:
         """Take note that a snapshot was saved."""
         self._saved = snapshot.mark
 
@@ -175,7 +175,7 @@ class Run:
         except Exception as error:
             self._fail(error)
         finally:
-            self._keeps_on = True
+            self._is_writing = True
             await self._end(state)
 
     def _settled_state(self) -> RunState:
@@ -186,7 +186,7 @@ class Run:
         deadline = asyncio.get_running_loop().time() + self._options.busy_wait
         has_said_so = False
         while True:
-            self._keeps_on = True
+            self._is_writing = True
             try:
                 self._pipeline = await self._server.open_turn(self._request, self._context)
                 self.thread_id = self._pipeline.thread_id
@@ -195,7 +195,7 @@ class Run:
                     raise
                 if asyncio.get_running_loop().time() > deadline:
                     raise ThreadBusyError(STILL_BUSY) from None
-            self._keeps_on = False
+            self._is_writing = False
             if self._stop_reason is not None:
                 self.task.cancel()  # by the next await
             if self._pipeline is not None:
@@ -214,8 +214,8 @@ class Run:
             self._append(frame)
             if not has_announced and pipeline.has_announced:
                 has_announced = True
-                if self._is_left:
-                    self.leave()
+                if self._reader_is_gone:
+                    self.reader_disconnected()
                 # What opens an answer goes out before the work on it begins, here and in every
                 # other run that begins just now.
                 for _ in range(LOOPS_BEFORE_WORK):
@@ -257,7 +257,7 @@ class Run:
         if self._stop_reason != "lost":
             return self._stop_reason == "deleted"
         try:
-            return await self._ledger.find(self.user_id, self.id) is None
+            return await self._repository.find(self.user_id, self.id) is None
         except Exception:
             logger.exception("Could not look why a run was lost", extra={"run_id": self.id})
             return False
@@ -272,25 +272,25 @@ class Run:
         clock = asyncio.get_running_loop().time
         deadline, pause = clock() + END_RETRY, 0.1
         while True:
-            is_last = self._is_hurried or clock() > deadline
+            is_last = self._is_shutting_down or clock() > deadline
             try:
-                await self._ledger.finish(
+                await self._repository.finish(
                     self.user_id, self.id, state, usage=self._context.usage, error_id=error_id
                 )
             except Exception as error:
                 if is_last:
-                    # The janitor frees the thread once the heartbeat has been silent long enough.
+                    # The cleanup frees the thread once the heartbeat has been silent long enough.
                     logger.exception("Could not end a run", extra={"run_id": self.id})
                     return
                 reason = type(error).__name__
                 logger.warning("Ending a run failed", extra={"run_id": self.id, "reason": reason})
             else:
                 return
-            self._close_anyhow()
+            self._close_in_any_case()
             await asyncio.sleep(pause)
             pause = min(2 * pause, MAX_PAUSE)
 
-    def _close_anyhow(self, _: object = None) -> None:
+    def _close_in_any_case(self, _: object = None) -> None:
         """Let nobody wait for a run that was cancelled before its first step."""
         if not self._opened.done():
             self._opened.set_exception(RequestRefusedError("The answer was stopped"))

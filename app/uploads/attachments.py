@@ -1,7 +1,7 @@
 """``UploadStore``: files from their announcement to their end.
 
 A file's row is there before its first byte, and every change of its state names the state before,
-so whatever dies in the middle leaves a row that the janitor finds. What is not finished cannot be
+so whatever dies in the middle leaves a row that the cleanup finds. What is not finished cannot be
 sent; what is finished was counted, hashed, looked at, and is of the type that it is recorded as.
 """
 
@@ -19,15 +19,15 @@ from app.chatkit.errors import (
     ThreadConflictError,
     UnprocessableError,
 )
-from app.chatkit.items import (
+from app.chatkit.protocol.items import (
     Attachment,
     AttachmentUploadDescriptor,
     ImageAttachment,
 )
-from app.chatkit.requests import AttachmentCreateParams
+from app.chatkit.protocol.requests import AttachmentCreateParams
+from app.chatkit.protocol.serialization import clean_text, dump_wire
 from app.chatkit.store import AttachmentContent, AttachmentStore
-from app.chatkit.wire import clean_text, dump_wire
-from app.db.attachments import AttachmentLedger
+from app.db.attachments import AttachmentRepository
 from app.errors import ForbiddenError, PayloadTooLargeError
 from app.uploads.attempts import (
     INCOMING_PREFIX,
@@ -37,7 +37,7 @@ from app.uploads.attempts import (
     new_key,
 )
 from app.uploads.content import bytes_to_read, create_content
-from app.uploads.descriptions import Finding, StoredFile, describe, load_attachment
+from app.uploads.descriptions import FileTypeCheck, StoredFile, describe, load_attachment
 from app.uploads.file_urls import FileUrls
 from app.uploads.limits import UploadLimits
 from app.uploads.previews import create_preview, is_image
@@ -51,16 +51,20 @@ logger = logging.getLogger(__name__)
 
 
 class UploadStore(AttachmentStore[RequestContext]):
-    """The bytes of attachments in a ``Storage``, their states in an ``AttachmentLedger``."""
+    """The bytes of attachments in a ``Storage``, their states in an ``AttachmentRepository``."""
 
     def __init__(
-        self, ledger: AttachmentLedger, storage: Storage, urls: FileUrls, limits: UploadLimits
+        self,
+        repository: AttachmentRepository,
+        storage: Storage,
+        urls: FileUrls,
+        limits: UploadLimits,
     ) -> None:
-        self.ledger = ledger
+        self.repository = repository
         self.storage = storage
         self.urls = urls
         self.limits = limits
-        self.attempts = UploadAttempts(ledger, storage, abandoned=limits.abandoned)
+        self.attempts = UploadAttempts(repository, storage, abandoned=limits.abandoned)
 
     # --- announcing ------------------------------------------------------------------------------
 
@@ -110,7 +114,7 @@ class UploadStore(AttachmentStore[RequestContext]):
         That is ``size`` or, where the quota (by default the user's) leaves less, at least ``least``
         (by default ``size``).
         """
-        room = await self.ledger.add(
+        room = await self.repository.add(
             context.user_id,
             attachment.id,
             data=dump_wire(attachment).decode(),
@@ -163,7 +167,7 @@ class UploadStore(AttachmentStore[RequestContext]):
         key = new_key(context.user_id, attachment_id)
         row = await self.attempts.begin(context.user_id, attachment_id, key)
         if row is None:
-            known = await self.ledger.find(context.user_id, attachment_id)
+            known = await self.repository.find(context.user_id, attachment_id)
             if known is None or known.upload_state == "deleted":
                 raise NotFoundError(f"Attachment {attachment_id} not found")
             raise ThreadConflictError("This file was sent already, or is being sent")
@@ -188,7 +192,7 @@ class UploadStore(AttachmentStore[RequestContext]):
             raise NotFoundError(f"Attachment {attachment_id} was deleted") from error
 
     async def _is_known(self, context: RequestContext, attachment_id: str) -> bool:
-        return bool(await self.ledger.find_many(context.user_id, [attachment_id]))
+        return bool(await self.repository.find_many(context.user_id, [attachment_id]))
 
     async def _store(
         self,
@@ -201,7 +205,7 @@ class UploadStore(AttachmentStore[RequestContext]):
         expected: int | None = None,
         is_ours: bool = False,
     ) -> Attachment:
-        found = Finding(attachment, None if is_ours else self.limits)
+        found = FileTypeCheck(attachment, None if is_ours else self.limits)
         checked = CheckedBytes(chunks, limit=limit, check=found.look, expected=expected)
         async with self.attempts.keep_alive(context.user_id, attachment.id, key):
             try:
@@ -227,7 +231,7 @@ class UploadStore(AttachmentStore[RequestContext]):
             await self.storage.write(key + PREVIEW_SUFFIX, _once(preview.data))
             preview_type = preview.mime_type
         finished = describe(attachment.id, attachment.name, mime_type)
-        if not await self.ledger.finish(
+        if not await self.repository.finish(
             context.user_id,
             attachment.id,
             key,
@@ -256,7 +260,7 @@ class UploadStore(AttachmentStore[RequestContext]):
         most = min(self.limits.files, context.features.max_uploads or self.limits.files)
         if len(attachments) > most:
             raise UnprocessableError(f"A message can have {most} files, not {len(attachments)}")
-        rows = await self.ledger.find_many(context.user_id, [each.id for each in attachments])
+        rows = await self.repository.find_many(context.user_id, [each.id for each in attachments])
         return [await self._finish_one(each, rows.get(each.id), context) for each in attachments]
 
     async def _finish_one(
@@ -295,7 +299,7 @@ class UploadStore(AttachmentStore[RequestContext]):
             )
         incoming = incoming_key(context.user_id, attachment.id)
         await self.storage.copy(incoming, key)
-        found = Finding(attachment, self.limits)
+        found = FileTypeCheck(attachment, self.limits)
         checked = CheckedBytes(self.storage.read(key), limit=limit, check=found.look)
         async for _ in checked.stream():
             pass
@@ -311,7 +315,7 @@ class UploadStore(AttachmentStore[RequestContext]):
 
     async def find_finished(self, user_id: str, attachment_id: str) -> StoredFile | None:
         """Return what is known of a user's finished file, or None."""
-        row = await self.ledger.find(user_id, attachment_id)
+        row = await self.repository.find(user_id, attachment_id)
         if row is None or row.upload_state != "finished" or row.storage_key is None:
             return None
         name = load_attachment(row.data).name
@@ -323,7 +327,7 @@ class UploadStore(AttachmentStore[RequestContext]):
 
     async def delete_attachment(self, attachment_id: str, context: RequestContext) -> None:
         """Delete a file's bytes; its row goes behind them. Raises ``NotFoundError``."""
-        if not await self.ledger.tombstone(context.user_id, attachment_id):
+        if not await self.repository.tombstone(context.user_id, attachment_id):
             raise NotFoundError(f"Attachment {attachment_id} not found")
         await self.attempts.remove_bytes(context.user_id, attachment_id)
 

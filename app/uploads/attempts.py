@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from app.db.attachments import AttachmentLedger
+from app.db.attachments import AttachmentRepository
 from app.uploads.storage import Storage
 
 PREVIEW_SUFFIX = ".preview"
@@ -45,14 +45,16 @@ def _folder(user_id: str, attachment_id: str) -> str:
 class UploadAttempts:
     """Begins attempts and cleans up behind them; ``abandoned`` as in ``UploadLimits``."""
 
-    def __init__(self, ledger: AttachmentLedger, storage: Storage, *, abandoned: float) -> None:
-        self._ledger = ledger
+    def __init__(
+        self, repository: AttachmentRepository, storage: Storage, *, abandoned: float
+    ) -> None:
+        self._repository = repository
         self._storage = storage
         self._abandoned = abandoned
 
     async def begin(self, user_id: str, attachment_id: str, key: str) -> Any | None:
         """Begin to upload to ``key``; return the file's row, None if there is nothing to begin."""
-        row = await self._ledger.claim(user_id, attachment_id, key, abandoned=self._abandoned)
+        row = await self._repository.claim(user_id, attachment_id, key, abandoned=self._abandoned)
         if row is not None and row.key_before not in (None, key):
             try:
                 await self._delete(row.key_before)
@@ -81,7 +83,7 @@ class UploadAttempts:
             except TimeoutError:
                 pass
             try:
-                if not await self._ledger.touch(user_id, attachment_id, key):
+                if not await self._repository.touch(user_id, attachment_id, key):
                     return
             except Exception:
                 # The database may be away for a while; the attempt goes on as long as it can.
@@ -89,11 +91,11 @@ class UploadAttempts:
 
     async def discard(self, user_id: str, attachment_id: str, key: str) -> None:
         """Remove a file that was refused; where another attempt counts, what this one wrote."""
-        if not await self._ledger.tombstone(user_id, attachment_id, key):
+        if not await self._repository.tombstone(user_id, attachment_id, key):
             await self._delete(key)
             return
         await self.remove_bytes(user_id, attachment_id)
-        await self._ledger.forget(user_id, [attachment_id])
+        await self._repository.forget(user_id, [attachment_id])
 
     async def take_back(self, user_id: str, attachment_id: str, key: str) -> bool:
         """Undo an attempt, so that the file can be sent again; return whether it was the one.
@@ -101,9 +103,9 @@ class UploadAttempts:
         Where it has come to its end all the same (the answer of the database was lost, say), the
         file stays.
         """
-        counts = await self._ledger.release(user_id, attachment_id, key)
+        counts = await self._repository.release(user_id, attachment_id, key)
         if not counts:
-            row = await self._ledger.find(user_id, attachment_id)
+            row = await self._repository.find(user_id, attachment_id)
             if row is not None and row.upload_state == "finished" and row.storage_key == key:
                 return True
         await self._delete(key)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from pydantic import AnyUrl
 
-from app.chatkit.items import Attachment, FileAttachment, ImageAttachment
+from app.chatkit.protocol.items import Attachment, FileAttachment, ImageAttachment
 from app.uploads.file_urls import SCHEME
 from app.uploads.limits import UploadLimits
 from app.uploads.previews import is_image
@@ -45,7 +45,7 @@ def load_attachment(data: str) -> Attachment:
     return FileAttachment.model_validate_json(data)
 
 
-class Finding:
+class FileTypeCheck:
     """What a file turns out to be; without ``limits`` any type will do."""
 
     def __init__(self, attachment: Attachment, limits: UploadLimits | None) -> None:

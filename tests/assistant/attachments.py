@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from app.chatkit.context import RequestContext
-from app.chatkit.items import Attachment, FileAttachment
+from app.chatkit.protocol.items import Attachment, FileAttachment
 from app.chatkit.store import AttachmentContent, AttachmentStore
 
 URL = "https://files.example/"

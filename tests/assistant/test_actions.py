@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from app.assistant.models import AssistantModels
-from app.assistant.offline_model import OfflineModel
 from app.assistant.server import AssistantServer
 from app.assistant.widgets import trip_form
-from app.chatkit.templates import WidgetTemplate, WidgetTemplateError
+from app.chatkit.widgets.templates import WidgetTemplate, WidgetTemplateError
+from app.providers.models import AssistantModels
+from app.providers.offline.model import OfflineModel
 from app.settings import Settings
 from tests.conversation import Conversation, Event, answer_text, done_items, types
 from tests.memory_store import MemoryStore

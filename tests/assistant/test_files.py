@@ -10,10 +10,9 @@ import pytest
 from app.assistant import files as files_module
 from app.assistant.converter import AssistantConverter
 from app.assistant.files import FileKind, ThreadFiles
-from app.assistant.models import AssistantModels
 from app.assistant.server import AssistantServer
 from app.chatkit.context import RequestContext
-from app.chatkit.events import (
+from app.chatkit.protocol.events import (
     GeneratedImageUpdated,
     ProgressUpdateEvent,
     ThreadItemAddedEvent,
@@ -21,7 +20,7 @@ from app.chatkit.events import (
     ThreadItemUpdatedEvent,
     ThreadStreamEvent,
 )
-from app.chatkit.items import (
+from app.chatkit.protocol.items import (
     AssistantMessageItem,
     Attachment,
     GeneratedImage,
@@ -34,6 +33,7 @@ from app.chatkit.items import (
 )
 from app.chatkit.server import ChatKitServer
 from app.chatkit.store import AttachmentContent
+from app.providers.models import AssistantModels
 from app.settings import Settings
 from tests.assistant.attachments import URL, MemoryAttachments, attached, text
 from tests.conversation import Conversation, answer_text, done_items

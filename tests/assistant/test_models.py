@@ -6,8 +6,8 @@ import pytest
 from agents import OpenAIChatCompletionsModel, OpenAIResponsesModel
 from agents.models import _openai_shared
 
-from app.assistant.models import DEFAULT_MODEL, AssistantModels, create_client
-from app.assistant.offline_model import OfflineModel
+from app.providers.models import DEFAULT_MODEL, AssistantModels, create_client
+from app.providers.offline.model import OfflineModel
 from app.settings import Settings
 
 

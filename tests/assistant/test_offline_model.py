@@ -21,11 +21,7 @@ from agents.items import TResponseStreamEvent
 from openai.types.responses import ResponseFunctionToolCall
 
 from app.assistant.converter import AssistantConverter
-from app.assistant.offline_events import split_words
-from app.assistant.offline_input import read_conversation
-from app.assistant.offline_model import OfflineModel
-from app.assistant.offline_script import INTENTS, shorten
-from app.chatkit.items import (
+from app.chatkit.protocol.items import (
     CustomTask,
     EndOfTurnItem,
     GeneratedImage,
@@ -46,6 +42,10 @@ from app.chatkit.items import (
     now,
 )
 from app.chatkit.widgets import Card, Text
+from app.providers.offline.events import split_words
+from app.providers.offline.input import read_conversation
+from app.providers.offline.model import OfflineModel
+from app.providers.offline.script import INTENTS, shorten
 
 ROOT = Path(__file__).parents[2]
 REST: dict[str, Any] = {

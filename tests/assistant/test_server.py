@@ -6,10 +6,16 @@ from typing import Any
 import pytest
 
 from app.assistant import server as server_module
-from app.assistant.models import AssistantModels
 from app.assistant.server import AssistantServer
 from app.chatkit.context import RequestContext
-from app.chatkit.items import InferenceOptions, ThreadMetadata, ToolChoice, UserMessageItem, now
+from app.chatkit.protocol.items import (
+    InferenceOptions,
+    ThreadMetadata,
+    ToolChoice,
+    UserMessageItem,
+    now,
+)
+from app.providers.models import AssistantModels
 from app.settings import Settings
 from tests.conversation import Conversation, answer_text, done_items, types
 from tests.memory_store import MemoryStore

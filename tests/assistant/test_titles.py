@@ -10,9 +10,8 @@ from agents import Model, ModelResponse, Usage
 from openai.types.responses import ResponseOutputMessage, ResponseOutputText
 
 from app.assistant import titles
-from app.assistant.models import AssistantModels
 from app.assistant.titles import MAX_TITLE_LENGTH, TitleWriter, clean_title, message_text
-from app.chatkit.items import (
+from app.chatkit.protocol.items import (
     FileAttachment,
     InferenceOptions,
     Page,
@@ -23,6 +22,7 @@ from app.chatkit.items import (
     UserMessageTextContent,
     now,
 )
+from app.providers.models import AssistantModels
 from app.settings import Settings
 
 FIRST_WORDS = "How do I bake bread"

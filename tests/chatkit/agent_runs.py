@@ -8,10 +8,10 @@ from agents import Agent, RunConfig, Runner, RunResultStreaming
 from agents.agent import StopAtTools
 
 from app.chatkit.agents import AgentContext, ResponseStreamConverter, stream_agent_response
+from app.chatkit.agents.tool_memory import is_tool_call
 from app.chatkit.context import RequestContext
-from app.chatkit.events import ThreadStreamEvent
-from app.chatkit.items import ThreadItem, ThreadMetadata, now
-from app.chatkit.tool_memory import is_tool_call
+from app.chatkit.protocol.events import ThreadStreamEvent
+from app.chatkit.protocol.items import ThreadItem, ThreadMetadata, now
 from tests.memory_store import MemoryStore
 from tests.scripted_model import ScriptedModel, Step
 

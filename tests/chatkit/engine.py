@@ -7,7 +7,8 @@ from contextlib import aclosing
 from typing import Any
 
 from app.chatkit.context import RequestContext
-from app.chatkit.events import (
+from app.chatkit.engine.pipeline import TurnPipeline
+from app.chatkit.protocol.events import (
     AssistantMessageContentPartTextDelta,
     ThreadItemAddedEvent,
     ThreadItemDoneEvent,
@@ -17,9 +18,8 @@ from app.chatkit.events import (
     ThreadItemUpdatedEvent,
     ThreadStreamEvent,
 )
-from app.chatkit.items import ThreadItem, ThreadMetadata
-from app.chatkit.pipeline import TurnPipeline
-from app.chatkit.requests import is_streaming_req
+from app.chatkit.protocol.items import ThreadItem, ThreadMetadata
+from app.chatkit.protocol.requests import is_streaming_req
 from app.chatkit.server import (
     ChatKitServer,
     NonStreamingResult,

@@ -8,14 +8,14 @@ from agents import RunContextWrapper, function_tool
 
 from app.chatkit.agents import AgentContext, ClientToolCall, stream_agent_response
 from app.chatkit.context import RequestContext
-from app.chatkit.events import (
+from app.chatkit.protocol.events import (
     NoticeEvent,
     ProgressUpdateEvent,
     ThreadItemAddedEvent,
     ThreadItemDoneEvent,
     ThreadStreamEvent,
 )
-from app.chatkit.items import (
+from app.chatkit.protocol.items import (
     ClientToolCallItem,
     CustomSummary,
     CustomTask,

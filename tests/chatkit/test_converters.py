@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.chatkit.agents import ThreadItemConverter, simple_to_agent_input
-from app.chatkit.converters import fence
-from app.chatkit.items import (
+from app.chatkit.agents.item_converter import fence
+from app.chatkit.protocol.items import (
     Annotation,
     AssistantMessageContent,
     AssistantMessageItem,

@@ -11,9 +11,9 @@ from pydantic import BaseModel, ValidationError
 from app.chatkit.actions import Action
 from app.chatkit.context import RequestContext
 from app.chatkit.errors import InvalidRequestError, NotFoundError, RequestRefusedError
-from app.chatkit.events import SyncCustomActionResponse
-from app.chatkit.items import InferenceOptions, UserMessageInput, UserMessageTextContent
-from app.chatkit.requests import (
+from app.chatkit.protocol.events import SyncCustomActionResponse
+from app.chatkit.protocol.items import InferenceOptions, UserMessageInput, UserMessageTextContent
+from app.chatkit.protocol.requests import (
     REQUEST_ADAPTER,
     NonStreamingReq,
     StreamingReq,

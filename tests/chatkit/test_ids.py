@@ -7,8 +7,14 @@ import uuid
 
 import pytest
 
-from app.chatkit import ids
-from app.chatkit.ids import ID_PREFIXES, StoreItemType, create_id, default_generate_id, uuid7_hex
+from app.chatkit.protocol import ids
+from app.chatkit.protocol.ids import (
+    ID_PREFIXES,
+    StoreItemType,
+    create_id,
+    default_generate_id,
+    uuid7_hex,
+)
 
 
 def test_id_is_a_uuid7_when_created() -> None:

@@ -10,7 +10,7 @@ from pydantic import Field
 from app.chatkit.agents import AgentContext, ClientToolCall
 from app.chatkit.context import RequestContext
 from app.chatkit.errors import UnsupportedError
-from app.chatkit.items import CustomTask, Page, ThreadItem, ThreadMetadata
+from app.chatkit.protocol.items import CustomTask, Page, ThreadItem, ThreadMetadata
 from app.chatkit.store import SCAN_PAGE_SIZE
 from tests.chatkit.agent_runs import THREAD_ID, run, shape
 from tests.chatkit.engine import (

@@ -6,14 +6,14 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.chatkit.events import (
+from app.chatkit.agents.outbox import Outbox
+from app.chatkit.protocol.events import (
     AssistantMessageContentPartTextDelta,
     ProgressUpdateEvent,
     ThreadItemUpdatedEvent,
     WorkflowTaskUpdated,
 )
-from app.chatkit.items import ThoughtTask
-from app.chatkit.outbox import Outbox
+from app.chatkit.protocol.items import ThoughtTask
 
 deltas = st.tuples(st.sampled_from(["a", "b"]), st.integers(0, 1), st.text(min_size=1))
 

@@ -18,7 +18,7 @@ from openai.types.responses import (
     ResponseTextDoneEvent,
 )
 
-from app.chatkit.paced_model import PacedModel
+from app.providers.paced_model import PacedModel
 
 AGES = 3600.0
 """An interval that does not end while a test runs."""

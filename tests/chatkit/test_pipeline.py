@@ -19,7 +19,7 @@ from app.chatkit.errors import (
     StreamError,
     UnprocessableError,
 )
-from app.chatkit.events import (
+from app.chatkit.protocol.events import (
     AssistantMessageContentPartAdded,
     AssistantMessageContentPartDone,
     ClientEffectEvent,
@@ -31,7 +31,7 @@ from app.chatkit.events import (
     WorkflowTaskAdded,
     WorkflowTaskUpdated,
 )
-from app.chatkit.items import (
+from app.chatkit.protocol.items import (
     AssistantMessageContent,
     CustomTask,
     GeneratedImage,

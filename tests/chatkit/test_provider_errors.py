@@ -10,7 +10,7 @@ import pytest
 from agents import MaxTurnsExceeded, ModelBehaviorError, UserError
 from agents.exceptions import ModelTimeoutError, ToolTimeoutError
 
-from app.chatkit.provider_errors import (
+from app.chatkit.agents.provider_errors import (
     ERROR_TEXTS,
     ProviderErrorKind,
     describe_failure,

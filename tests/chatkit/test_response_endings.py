@@ -18,10 +18,10 @@ from agents import (
 )
 
 from app.chatkit.agents import AgentContext, ResponseStreamConverter, stream_agent_response
+from app.chatkit.agents.tool_memory import is_tool_call
 from app.chatkit.errors import CustomStreamError
-from app.chatkit.events import ThreadItemDoneEvent, ThreadStreamEvent
-from app.chatkit.items import HiddenContextItem, now
-from app.chatkit.tool_memory import is_tool_call
+from app.chatkit.protocol.events import ThreadItemDoneEvent, ThreadStreamEvent
+from app.chatkit.protocol.items import HiddenContextItem, now
 from tests.chatkit.agent_runs import (
     THREAD_ID,
     FakeRun,

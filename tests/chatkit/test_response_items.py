@@ -14,10 +14,10 @@ from app.chatkit.agents import (
     ResponseStreamConverter,
     stream_agent_response,
 )
-from app.chatkit.client_tool_calls import FunctionCall, bind_client_tool_calls
+from app.chatkit.agents.client_tool_calls import FunctionCall, bind_client_tool_calls
 from app.chatkit.errors import CustomStreamError
-from app.chatkit.events import ThreadStreamEvent
-from app.chatkit.items import CustomTask, SearchTask, Task
+from app.chatkit.protocol.events import ThreadStreamEvent
+from app.chatkit.protocol.items import CustomTask, SearchTask, Task
 from tests.chatkit.agent_runs import (
     FakeRun,
     collect,

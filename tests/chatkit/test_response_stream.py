@@ -10,9 +10,9 @@ from agents import (
 )
 
 from app.chatkit.agents import AgentContext, ClientToolCall
-from app.chatkit.events import ProgressUpdateEvent
-from app.chatkit.items import AssistantMessageItem, now
-from app.chatkit.response_stream import RECENT_ITEMS
+from app.chatkit.agents.stream import RECENT_ITEMS
+from app.chatkit.protocol.events import ProgressUpdateEvent
+from app.chatkit.protocol.items import AssistantMessageItem, now
 from tests.chatkit.agent_runs import (
     THREAD_ID,
     create_context,

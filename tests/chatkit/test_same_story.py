@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from app.chatkit.context import RequestContext
 from app.chatkit.errors import CustomStreamError, StreamError
-from app.chatkit.events import (
+from app.chatkit.protocol.events import (
     AssistantMessageContentPartAdded,
     AssistantMessageContentPartAnnotationAdded,
     AssistantMessageContentPartDone,
@@ -36,7 +36,7 @@ from app.chatkit.events import (
     WorkflowTaskAdded,
     WorkflowTaskUpdated,
 )
-from app.chatkit.items import (
+from app.chatkit.protocol.items import (
     Annotation,
     AssistantMessageContent,
     AssistantMessageItem,

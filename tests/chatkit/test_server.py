@@ -13,8 +13,9 @@ from agents.models.openai_responses import _HEADERS_OVERRIDE
 
 from app.chatkit.actions import Action
 from app.chatkit.context import RequestContext, RunIdentity
+from app.chatkit.engine.user_agent import agents_sdk_user_agent_override
 from app.chatkit.errors import InvalidRequestError, NotFoundError, UnsupportedError
-from app.chatkit.events import (
+from app.chatkit.protocol.events import (
     ClientEffectEvent,
     NoticeEvent,
     ProgressUpdateEvent,
@@ -24,7 +25,7 @@ from app.chatkit.events import (
     ThreadStreamEvent,
     ThreadUpdatedEvent,
 )
-from app.chatkit.items import (
+from app.chatkit.protocol.items import (
     Attachment,
     FileAttachment,
     Page,
@@ -32,10 +33,9 @@ from app.chatkit.items import (
     ThreadMetadata,
     WidgetItem,
 )
-from app.chatkit.requests import AttachmentCreateParams, AudioInput, TranscriptionResult
+from app.chatkit.protocol.requests import AttachmentCreateParams, AudioInput, TranscriptionResult
 from app.chatkit.server import clamp_limit
 from app.chatkit.store import AttachmentStore
-from app.chatkit.user_agent import agents_sdk_user_agent_override
 from app.chatkit.widgets import ActionConfig, Button, Card
 from app.db.database import Database
 from app.db.pool import ConnectionPool
@@ -656,7 +656,7 @@ async def test_text_turn_takes_few_statements_when_the_store_is_postgres(
     events = await stream(server, say(None), context(1))
     assert len(statements) == 2  # thread, run and message; answer
     end = "UPDATE runs SET state = 'completed' WHERE user_id = $1"
-    await Database(pool).rows(end, user_id)
+    await Database(pool).fetch(end, user_id)
     statements.clear()
     server.script = [added(answer("b")), delta("b", "Hi"), done(answer("b", "Hi"))]
     await stream(server, say(events[0]["thread"]["id"]), context(2))

@@ -7,7 +7,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from app.chatkit.shielding import finish
+from app.chatkit.shielding import run_to_completion
 
 
 class Work:
@@ -30,14 +30,14 @@ class Work:
 async def test_result_is_returned_when_nothing_is_cancelled() -> None:
     work = Work()
     work.may_end.set()
-    assert await finish(work.run()) == "result"
+    assert await run_to_completion(work.run()) == "result"
 
 
 async def test_error_is_raised_when_the_work_fails() -> None:
     work = Work()
     work.may_end.set()
     with pytest.raises(OSError, match="disk"):
-        await finish(work.run(OSError("disk")))
+        await run_to_completion(work.run(OSError("disk")))
 
 
 @pytest.mark.parametrize("error", [None, OSError("disk")])
@@ -46,7 +46,7 @@ async def test_work_ends_and_the_cancel_is_raised_when_the_task_is_cancelled(
     error: Exception | None, times: int
 ) -> None:
     work = Work()
-    task = asyncio.create_task(finish(work.run(error)))
+    task = asyncio.create_task(run_to_completion(work.run(error)))
     await work.started.wait()
     for _ in range(times):
         task.cancel()
@@ -76,7 +76,7 @@ async def test_work_ends_when_an_anyio_scope_cancels_at_every_await(
 
     async def wait() -> None:
         try:
-            await finish(work.run())
+            await run_to_completion(work.run())
         finally:
             after.append("ended" if work.ended else "cut off")
 
@@ -100,7 +100,7 @@ async def test_cancel_is_not_lost_when_it_comes_in_the_moment_the_work_ends() ->
         async def work() -> None:
             task.cancel()
 
-        await finish(work())
+        await run_to_completion(work())
         return "went on"
 
     with pytest.raises(asyncio.CancelledError):
@@ -112,7 +112,7 @@ async def test_cancel_is_raised_when_the_work_itself_is_cancelled() -> None:
         raise asyncio.CancelledError
 
     with pytest.raises(asyncio.CancelledError):
-        await finish(work())
+        await run_to_completion(work())
 
 
 async def test_work_ends_when_its_task_was_cancelled_before_it_began() -> None:
@@ -123,7 +123,7 @@ async def test_work_ends_when_its_task_was_cancelled_before_it_began() -> None:
         try:
             await asyncio.Event().wait()
         finally:
-            await finish(work.run())
+            await run_to_completion(work.run())
 
     task = asyncio.create_task(wait())
     await asyncio.sleep(0)

@@ -6,15 +6,15 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from app.chatkit.events import (
+from app.chatkit.protocol.events import (
     AssistantMessageContentPartTextDelta,
     ClientEffectEvent,
     ProgressUpdateEvent,
     ThreadItemUpdatedEvent,
     WidgetStreamingTextValueDelta,
 )
-from app.chatkit.sse import HEARTBEAT, encode_event, with_frame_id
-from app.chatkit.wire import dump_wire
+from app.chatkit.protocol.serialization import dump_wire
+from app.chatkit.protocol.sse import HEARTBEAT, encode_event, with_frame_id
 from tests.samples import ITEMS
 
 any_text = st.text(

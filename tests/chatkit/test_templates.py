@@ -11,8 +11,8 @@ from jinja2 import Environment, StrictUndefined, UndefinedError
 from jinja2.exceptions import SecurityError
 from pydantic import BaseModel, ValidationError
 
-from app.chatkit.templates import WidgetDataError, WidgetTemplate, WidgetTemplateError
 from app.chatkit.widgets import BasicRoot, DynamicWidgetRoot
+from app.chatkit.widgets.templates import WidgetDataError, WidgetTemplate, WidgetTemplateError
 
 WEATHER = {"city": 'The "City"', "degrees": 21, "wind": 3.5, "status": None}
 

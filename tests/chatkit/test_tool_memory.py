@@ -16,11 +16,7 @@ from app.chatkit.agents import (
     ThreadItemConverter,
     stream_agent_response,
 )
-from app.chatkit.context import RequestContext
-from app.chatkit.events import ThreadStreamEvent
-from app.chatkit.items import SDKHiddenContextItem, ThreadMetadata, now
-from app.chatkit.server import ChatKitServer, NonStreamingResult
-from app.chatkit.tool_memory import (
+from app.chatkit.agents.tool_memory import (
     MAX_ARGUMENTS,
     MAX_OUTPUT,
     is_tool_call,
@@ -28,6 +24,10 @@ from app.chatkit.tool_memory import (
     remember_tool_call,
     tool_call_to_input,
 )
+from app.chatkit.context import RequestContext
+from app.chatkit.protocol.events import ThreadStreamEvent
+from app.chatkit.protocol.items import SDKHiddenContextItem, ThreadMetadata, now
+from app.chatkit.server import ChatKitServer, NonStreamingResult
 from tests.conversation import Conversation
 from tests.memory_store import MemoryStore
 from tests.scripted_model import ScriptedModel, Step, call, text, turn

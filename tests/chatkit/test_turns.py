@@ -15,8 +15,8 @@ from app.chatkit.errors import (
     ThreadConflictError,
     UnprocessableError,
 )
-from app.chatkit.events import ThreadStreamEvent
-from app.chatkit.items import (
+from app.chatkit.protocol.events import ThreadStreamEvent
+from app.chatkit.protocol.items import (
     ClientToolCallItem,
     ClosedStatus,
     EndOfTurnItem,

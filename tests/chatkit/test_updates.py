@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from app.chatkit.events import (
+from app.chatkit.protocol.events import (
     AssistantMessageContentPartAdded,
     AssistantMessageContentPartAnnotationAdded,
     AssistantMessageContentPartDone,
@@ -17,7 +17,7 @@ from app.chatkit.events import (
     WorkflowTaskAdded,
     WorkflowTaskUpdated,
 )
-from app.chatkit.items import (
+from app.chatkit.protocol.items import (
     Annotation,
     AssistantMessageContent,
     CustomTask,
@@ -29,8 +29,8 @@ from app.chatkit.items import (
     Workflow,
     WorkflowItem,
 )
-from app.chatkit.pending import PendingItems, is_blank
-from app.chatkit.updates import apply_update
+from app.chatkit.streaming.pending_items import PendingItems, is_blank
+from app.chatkit.streaming.updates import apply_update
 from app.chatkit.widgets import (
     BasicRoot,
     Button,

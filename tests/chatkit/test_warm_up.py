@@ -10,7 +10,7 @@ SCRIPT = """
 from typing import get_args
 from agents.tracing import setup
 from openai.types.responses import ResponseStreamEvent
-from app.chatkit.warm_up import warm_up
+from app.chatkit.agents.warm_up import warm_up
 
 events = get_args(get_args(ResponseStreamEvent)[0])
 

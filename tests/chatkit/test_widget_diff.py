@@ -8,12 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from app.chatkit.events import (
+from app.chatkit.protocol.events import (
     WidgetComponentUpdated,
     WidgetRootUpdated,
     WidgetStreamingTextValueDelta,
 )
-from app.chatkit.widget_diff import WidgetUpdate, diff_widget
+from app.chatkit.streaming.widget_diff import WidgetUpdate, diff_widget
 from app.chatkit.widgets import (
     ActionConfig,
     BasicRoot,

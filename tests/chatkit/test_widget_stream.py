@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from app.chatkit.agents import accumulate_text, stream_widget
-from app.chatkit.events import ThreadStreamEvent
-from app.chatkit.items import ThreadMetadata, now
+from app.chatkit.protocol.events import ThreadStreamEvent
+from app.chatkit.protocol.items import ThreadMetadata, now
 from app.chatkit.widgets import Card, Markdown, Text, WidgetRoot
 from tests.chatkit.agent_runs import FakeRun, items, shape, updates
 from tests.scripted_model import text, turn

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 import app.chatkit.widgets as vocabulary
-from app.chatkit.events import WidgetComponentUpdated
-from app.chatkit.items import ThreadItem, WidgetItem, now
+from app.chatkit.protocol.events import WidgetComponentUpdated
+from app.chatkit.protocol.items import ThreadItem, WidgetItem, now
 from app.chatkit.widgets import (
     ActionConfig,
     Badge,

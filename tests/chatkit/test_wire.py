@@ -8,9 +8,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from app.chatkit.events import ClientEffectEvent
-from app.chatkit.items import ThreadMetadata
-from app.chatkit.wire import (
+from app.chatkit.protocol.events import ClientEffectEvent
+from app.chatkit.protocol.items import ThreadMetadata
+from app.chatkit.protocol.serialization import (
     clean_json,
     clean_text,
     clean_value,

@@ -59,8 +59,8 @@ async def test_application_has_a_role_of_its_own_when_its_user_may_make_roles(
         (who,) = await pool.fetch(WHO, [])
         assert (who.name, who.above, who.owns) == ("chatkit_app", False, False)
         await _furnish(Database(pool), "ada")
-        assert len(await Database(pool).rows(SEEN, "ada")) == 1
-        assert await Database(pool).rows(SEEN, "eve") == []
+        assert len(await Database(pool).fetch(SEEN, "ada")) == 1
+        assert await Database(pool).fetch(SEEN, "eve") == []
     finally:
         await pool.close()
 
@@ -90,8 +90,8 @@ async def test_ordinary_user_is_held_by_the_policies_on_its_own_tables(
         (who,) = await pool.fetch(WHO, [])
         assert (who.above, who.owns) == (False, True)
         await _furnish(Database(pool), "ada")
-        assert len(await Database(pool).rows(SEEN, "ada")) == 1
-        assert await Database(pool).rows(SEEN, "eve") == []
+        assert len(await Database(pool).fetch(SEEN, "ada")) == 1
+        assert await Database(pool).fetch(SEEN, "eve") == []
     finally:
         await pool.close()
 
@@ -113,7 +113,7 @@ async def test_nothing_starts_when_the_policies_do_not_hold_for_the_user(
 
 
 async def _furnish(database: Database, user_id: str) -> None:
-    await database.rows(
+    await database.fetch(
         """
 INSERT INTO threads (user_id, id, status, metadata, created_at)
 VALUES ($1, $2, '{"type": "active"}', '{}', now())""",

@@ -10,8 +10,8 @@ from asyncpg import PostgresError
 
 from app.db.database import Database
 from app.db.pool import (
+    ConnectionLostError,
     ConnectionPool,
-    DatabaseAwayError,
     DatabaseBusyError,
     create_pool,
 )
@@ -141,7 +141,7 @@ async def test_statement_under_way_is_lost_when_its_connection_breaks(
     asking = asyncio.create_task(mortal.fetch(NAPS, [30, 1]))
     await asyncio.sleep(0.1)
     await pool.fetch(END_OTHERS, [])
-    with pytest.raises(DatabaseAwayError):
+    with pytest.raises(ConnectionLostError):
         await asking
     assert mortal.open_connections == 0
 
@@ -151,7 +151,7 @@ async def test_statement_is_sent_once_more_when_its_connection_breaks(
 ) -> None:
     database = Database(make_pool())
     waits = "SELECT pg_sleep(CASE WHEN $2::int = 1 THEN 0.4 END), $1 AS owner"
-    asking = asyncio.create_task(database.rows(waits, "user_x", 1))
+    asking = asyncio.create_task(database.fetch(waits, "user_x", 1))
     await asyncio.sleep(0.1)
     await pool.fetch(END_OTHERS, [])
     assert (await asking)[0].owner == "user_x"

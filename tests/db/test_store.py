@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.chatkit.context import RequestContext, RunIdentity
 from app.chatkit.errors import NotFoundError, ThreadBusyError, UnprocessableError
-from app.chatkit.items import (
+from app.chatkit.protocol.items import (
     ActiveStatus,
     Attachment,
     ClosedStatus,
@@ -25,9 +25,9 @@ from app.chatkit.items import (
     ThreadMetadata,
     is_hidden,
 )
-from app.chatkit.items import Page as PageOf
+from app.chatkit.protocol.items import Page as PageOf
+from app.chatkit.protocol.serialization import dump_wire
 from app.chatkit.store import Store
-from app.chatkit.wire import dump_wire
 from app.db.database import Database
 from app.db.engine import transaction
 from app.db.pool import ConnectionPool
@@ -601,7 +601,7 @@ async def load_feedback(store: AnyStore, context: Context) -> dict[str, str]:
 
 
 async def query(store: PostgresStore, sql: str, context: Context, *values: Any) -> Sequence[Any]:
-    return await store._database.rows(sql, context.user_id, *values)
+    return await store._database.fetch(sql, context.user_id, *values)
 
 
 def run_of(context: Context, run_id: str = "run_1") -> Context:

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.chatkit.context import RequestContext
 from app.chatkit.errors import NotFoundError
-from app.chatkit.items import EndOfTurnItem, ThreadMetadata, now
+from app.chatkit.protocol.items import EndOfTurnItem, ThreadMetadata, now
 from app.db.database import Database
 from app.db.pool import ConnectionPool
 from app.db.store import PostgresStore

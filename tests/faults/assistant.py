@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 
 from app.chatkit.context import RequestContext
-from app.chatkit.events import (
+from app.chatkit.protocol.events import (
     AssistantMessageContentPartAdded,
     AssistantMessageContentPartTextDelta,
     ThreadItemAddedEvent,
@@ -12,7 +12,7 @@ from app.chatkit.events import (
     ThreadItemUpdatedEvent,
     ThreadStreamEvent,
 )
-from app.chatkit.items import (
+from app.chatkit.protocol.items import (
     AssistantMessageContent,
     AssistantMessageItem,
     ThreadMetadata,

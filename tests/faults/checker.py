@@ -8,7 +8,7 @@ import asyncpg
 
 from tests.faults.clients import Transcript
 
-# Notes every write of an answer by a run that had already lost its thread. The janitor's own
+# Notes every write of an answer by a run that had already lost its thread. the cleanup's own
 # statement ends the run and writes its snapshot in one transaction, which is no violation.
 AUDIT = """
 CREATE TABLE lost_writes (item_id text, run_id text);

@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 import uvicorn
 
-from app.chatkit.warm_up import warm_up
+from app.chatkit.agents.warm_up import warm_up
 from app.main import create_app
 from app.settings import Settings
 from tests.e2e.replica import free_port

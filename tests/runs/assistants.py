@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from app.chatkit.context import RequestContext
-from app.chatkit.events import (
+from app.chatkit.protocol.events import (
     AssistantMessageContentPartAdded,
     AssistantMessageContentPartTextDelta,
     StreamOptions,
@@ -14,7 +14,7 @@ from app.chatkit.events import (
     ThreadItemUpdatedEvent,
     ThreadStreamEvent,
 )
-from app.chatkit.items import (
+from app.chatkit.protocol.items import (
     AssistantMessageContent,
     AssistantMessageItem,
     ThreadMetadata,

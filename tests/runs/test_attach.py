@@ -142,7 +142,7 @@ async def test_snapshots_and_the_end_are_followed_when_another_replica_runs_it(
         elsewhere.secret = page.secret
         first = await hold_answer(replica, page)
         following = asyncio.create_task(attach(elsewhere, first.thread_id))
-        await replica.runs.beat()
+        await replica.runs.send_heartbeats()
         await asyncio.sleep(0.2)
         release(replica)
         events = await asyncio.wait_for(following, 10)
@@ -180,7 +180,7 @@ async def test_pages_hold_the_text_so_far_when_an_answer_is_being_written(
     replica = await start_local()
     async with Page(replica.url) as page:
         first = await hold_answer(replica, page)
-        await replica.runs.beat()
+        await replica.runs.send_heartbeats()
         thread_id = first.thread_id
         newest = await page.ask("items.list", thread_id=thread_id)
         oldest = await page.ask("items.list", thread_id=thread_id, order="asc")

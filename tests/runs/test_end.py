@@ -20,8 +20,8 @@ class Outage:
     def __init__(self, replica: LocalReplica, monkeypatch: pytest.MonkeyPatch) -> None:
         self.is_over = False
         self.failed = 0
-        self._finish = replica.runs._ledger.finish
-        monkeypatch.setattr(replica.runs._ledger, "finish", self._try)
+        self._finish = replica.runs._repository.finish
+        monkeypatch.setattr(replica.runs._repository, "finish", self._try)
 
     async def _try(self, *args: Any, **kwargs: Any) -> None:
         if not self.is_over:
@@ -39,14 +39,14 @@ async def test_answer_stays_complete_when_its_end_cannot_be_written_for_longer_t
     start_local: StartLocal, look: Look, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     replica = await start_local(run_heartbeat=0.05, run_takeover=60)
-    janitor = await start_local(run_heartbeat=0.05, run_takeover=1)
+    cleanup = await start_local(run_heartbeat=0.05, run_takeover=1)
     outage = Outage(replica, monkeypatch)
     async with Page(replica.url) as page:
         events = await page.create("Count")
         assert answer_text(events) == ANSWER
         assert replica.runs.running  # the reader did not have to wait for the end
         await asyncio.sleep(1.2)
-        await janitor.runs.recover()
+        await cleanup.runs.recover()
         await asyncio.wait_for(outage.has_failed(3), 10)
         outage.is_over = True
         await asyncio.wait_for(replica.idle(), 10)
@@ -83,7 +83,7 @@ async def test_run_is_let_go_when_its_end_cannot_be_written_at_all(
         await asyncio.wait_for(replica.idle(), 10)
         outage.is_over = True
         thread_id = events[0]["thread"]["id"]
-        again = await (await say_again(page, thread_id)).ended()  # once the janitor was there
+        again = await (await say_again(page, thread_id)).ended()  # once the cleanup was there
         assert answer_text(again.events) == ANSWER
         await asyncio.wait_for(replica.idle(), 10)
     assert (await look(thread_id)).run_states == ["interrupted", "completed"]

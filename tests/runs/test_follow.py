@@ -46,10 +46,10 @@ async def following(
     async with Page(here.url) as page, Page(other.url) as elsewhere:
         elsewhere.secret = page.secret
         first = await hold_answer(here, page)
-        await here.runs.beat()
+        await here.runs.send_heartbeats()
         looked = asyncio.Event()
-        ledger = other.runs._ledger
-        find = ledger.find
+        repository = other.runs._repository
+        find = repository.find
 
         async def note(*args: Any) -> Any:
             row = await find(*args)
@@ -57,7 +57,7 @@ async def following(
             return row
 
         with monkeypatch.context() as patch:
-            patch.setattr(ledger, "find", note)
+            patch.setattr(repository, "find", note)
             task = asyncio.create_task(attach(elsewhere, first.thread_id))
             await asyncio.wait_for(looked.wait(), 10)
             yield Followed(here, other, page, first, task)
@@ -67,8 +67,8 @@ async def test_following_goes_on_when_the_database_is_away_for_some_looks(
     start_local: StartLocal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with following(start_local, monkeypatch) as followed:
-        ledger = followed.other.runs._ledger
-        find, failed = ledger.find, 0
+        repository = followed.other.runs._repository
+        find, failed = repository.find, 0
 
         async def fail_at_first(*args: Any) -> Any:
             nonlocal failed
@@ -77,7 +77,7 @@ async def test_following_goes_on_when_the_database_is_away_for_some_looks(
                 raise ConnectionRefusedError("Postgres is being restarted")
             return await find(*args)
 
-        monkeypatch.setattr(ledger, "find", fail_at_first)
+        monkeypatch.setattr(repository, "find", fail_at_first)
         while failed < 4:
             await asyncio.sleep(0.01)
         await followed.let_run_end()
@@ -94,7 +94,7 @@ async def test_follower_is_told_when_the_database_stays_away(
         async def fail(*_: Any) -> Any:
             raise ConnectionRefusedError("Postgres is gone")
 
-        monkeypatch.setattr(followed.other.runs._ledger, "find", fail)
+        monkeypatch.setattr(followed.other.runs._repository, "find", fail)
         events = await followed.ended()
         assert (events[-1]["type"], events[-1]["allow_retry"]) == ("error", True)
         await followed.let_run_end()

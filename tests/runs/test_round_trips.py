@@ -11,7 +11,7 @@ class StatementCount:
 
     def __init__(self, replica: LocalReplica) -> None:
         self.statements: list[str] = []
-        pool = replica.runs._ledger._database._pool
+        pool = replica.runs._repository._database._pool
         self._fetch = pool.fetch
         pool.fetch = self._note
 

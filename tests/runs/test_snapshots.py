@@ -9,8 +9,13 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.chatkit.context import RequestContext
-from app.chatkit.events import ThreadItemAddedEvent, ThreadItemDoneEvent, ThreadStreamEvent
-from app.chatkit.items import AssistantMessageContent, AssistantMessageItem, ThreadMetadata, now
+from app.chatkit.protocol.events import ThreadItemAddedEvent, ThreadItemDoneEvent, ThreadStreamEvent
+from app.chatkit.protocol.items import (
+    AssistantMessageContent,
+    AssistantMessageItem,
+    ThreadMetadata,
+    now,
+)
 from tests.e2e.replica import Page, message
 from tests.runs.assistants import WORDS
 from tests.runs.conftest import LocalReplica, StartLocal
@@ -38,10 +43,10 @@ async def test_snapshot_is_saved_by_the_next_heartbeat_when_one_failed(
             raise ConnectionRefusedError("Postgres is being restarted")
 
         with monkeypatch.context() as patch:
-            patch.setattr(replica.runs._ledger, "renew", fail)
+            patch.setattr(replica.runs._repository, "renew", fail)
             with pytest.raises(ConnectionRefusedError):
-                await replica.runs.beat()
-        await replica.runs.beat()
+                await replica.runs.send_heartbeats()
+        await replica.runs.send_heartbeats()
         assert await saved(engine, first.thread_id) == "".join(WORDS[:4])
         release(replica)
         await first.ended()
@@ -57,7 +62,7 @@ async def test_snapshot_is_saved_when_a_second_message_is_as_long_as_the_first(
         tab = Tab(page, "threads.create", input=message("Weather?"))
         for step in steps:
             await asyncio.wait_for(step.shown.wait(), 10)
-            await replica.runs.beat()
+            await replica.runs.send_heartbeats()
             assert await saved(engine, tab.thread_id) == step.text
             step.done.set()
         await tab.ended()

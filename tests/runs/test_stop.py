@@ -80,7 +80,7 @@ async def test_answer_is_complete_when_a_run_is_stopped_while_it_is_being_ended(
 ) -> None:
     replica = await start_local()
     async with Page(replica.url) as page:
-        gate = Gate(replica.runs._ledger, "finish", monkeypatch)
+        gate = Gate(replica.runs._repository, "finish", monkeypatch)
         tab = await Tab(page, "threads.create", input=message("Count")).begun()
         await stop_at(gate, replica, "stopped")
         await tab.ended()

@@ -155,7 +155,7 @@ async def test_thread_is_free_and_holds_the_snapshot_when_its_replica_went_silen
     silent = await start_local(run_heartbeat=0.05, run_takeover=60)
     async with Page(silent.url) as page:
         first = await hold_answer(silent, page)
-        await silent.runs.beat()  # the snapshot is saved
+        await silent.runs.send_heartbeats()  # the snapshot is saved
         for task in silent.runs._tasks:
             task.cancel()  # the replica is paused: no heartbeat from here on
         other = await start_local(run_heartbeat=0.05, run_takeover=0.4)
@@ -192,12 +192,12 @@ async def test_run_is_recovered_once_when_every_replica_tries(
     silent = await start_local(run_heartbeat=0.05, run_takeover=60)
     async with Page(silent.url) as page:
         first = await hold_answer(silent, page)
-        await silent.runs.beat()
+        await silent.runs.send_heartbeats()
         for task in silent.runs._tasks:
             task.cancel()
-        janitors = [await start_local(run_takeover=0.2) for _ in range(2)]
+        sweepers = [await start_local(run_takeover=0.2) for _ in range(2)]
         await asyncio.sleep(0.3)
-        await asyncio.gather(*(each.runs.recover() for each in janitors * 5))
+        await asyncio.gather(*(each.runs.recover() for each in sweepers * 5))
         found = await look(first.thread_id)
         assert found.types == ["user_message", "assistant_message", "sdk_hidden_context"]
         release(silent)
@@ -261,8 +261,8 @@ async def test_run_goes_on_when_it_claims_its_thread_during_a_heartbeat(
     start_local: StartLocal, look: Look, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     replica = await start_local(run_heartbeat=60)
-    ledger = replica.runs._ledger
-    renew, asked, answer = ledger.renew, asyncio.Event(), asyncio.Event()
+    repository = replica.runs._repository
+    renew, asked, answer = repository.renew, asyncio.Event(), asyncio.Event()
 
     async def slow_renew(renewals: Any) -> dict[str, bool]:
         held = await renew(renewals)
@@ -272,9 +272,9 @@ async def test_run_goes_on_when_it_claims_its_thread_during_a_heartbeat(
 
     async with Page(replica.url) as page:
         held_back = await hold_answer(replica, page)
-        monkeypatch.setattr(ledger, "renew", slow_renew)
+        monkeypatch.setattr(repository, "renew", slow_renew)
         waiting = await (await say_again(page, held_back.thread_id)).begun()
-        beat = asyncio.create_task(replica.runs.beat())
+        beat = asyncio.create_task(replica.runs.send_heartbeats())
         await asyncio.wait_for(asked.wait(), 5)
         release(replica)
         while waiting.events[-1]["type"] == "progress_update":

@@ -9,8 +9,8 @@ from pydantic import TypeAdapter
 
 from app.assistant.server import AssistantServer
 from app.chatkit.context import RequestContext
-from app.chatkit.events import ProgressUpdateEvent, ThreadStreamEvent
-from app.chatkit.items import ThreadMetadata, UserMessageItem
+from app.chatkit.protocol.events import ProgressUpdateEvent, ThreadStreamEvent
+from app.chatkit.protocol.items import ThreadMetadata, UserMessageItem
 from app.chatkit.server import ChatKitServer
 from app.chatkit.store import Store
 from app.settings import Settings

@@ -7,7 +7,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.chatkit.context import RequestContext, RunIdentity
-from app.chatkit.items import StructuredInputFreeform, StructuredInputItem, ThreadMetadata
+from app.chatkit.protocol.items import StructuredInputFreeform, StructuredInputItem, ThreadMetadata
 from app.db.database import Database
 from app.db.models import Base
 from app.db.pool import ConnectionPool
@@ -58,7 +58,7 @@ async def furnish(pool: ConnectionPool, user_id: str) -> Ids:
     # As if another replica were writing; its heartbeat is in the future, so nobody ends it.
     context.run = RunIdentity(ids.run, "threads.add_user_message", "rep_elsewhere")
     await store.begin_turn(ids.thread, context)
-    await database.rows(
+    await database.fetch(
         "UPDATE runs SET heartbeat_at = now() + interval '1 day' WHERE user_id = $1", user_id
     )
     return ids

@@ -360,7 +360,7 @@ async def test_only_so_many_answers_are_written_for_a_user_at_a_time(
         database_url,
         identity="tests.security.identities:from_header",
         assistant_server="tests.security.assistants:WaitingServer",
-        user_running_answers=2,
+        user_concurrent_runs=2,
     ) as application:
         application.services.server.gate = gate  # type: ignore[attr-defined]
         async with (
@@ -395,7 +395,7 @@ async def test_no_more_answers_begin_when_several_replicas_are_asked_at_once(
     settings: dict[str, Any] = {
         "identity": "tests.security.identities:from_header",
         "assistant_server": "tests.security.assistants:WaitingServer",
-        "user_running_answers": 2,
+        "user_concurrent_runs": 2,
     }
     gate = asyncio.Event()
     async with (
@@ -439,7 +439,7 @@ async def test_answers_on_other_replicas_count_too(
     session = await application.services.sessions.verify(secret)
     assert session is not None
     assert session.running == 0
-    await application.services.database.rows(
+    await application.services.database.fetch(
         "INSERT INTO runs (user_id, id, thread_id, kind, owner) VALUES ($1, $2, $3, $4, $5)",
         user_id,
         f"run_{user_id}",

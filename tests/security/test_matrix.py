@@ -15,7 +15,7 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from app.chatkit.requests import ChatKitReq
+from app.chatkit.protocol.requests import ChatKitReq
 from app.db.pool import ConnectionPool
 from app.uploads.file_urls import FileUrls, Purpose
 from tests.application import Application

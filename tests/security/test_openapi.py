@@ -72,7 +72,7 @@ async def fuzzed(
         server_api_keys=f"tests:{SERVER_KEY}",
         session_requests_per_minute=0,
         user_requests_per_minute=0,
-        user_running_answers=0,
+        user_concurrent_runs=0,
         thread_busy="reject",
         log_level="WARNING",
     )

@@ -18,13 +18,13 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from app.auth.sessions import ChatSessions
 from app.chatkit.context import RequestContext, RunIdentity, TokenUsage
 from app.chatkit.errors import NotFoundError, ThreadBusyError, UnprocessableError
-from app.chatkit.items import ThreadMetadata, UserMessageItem
+from app.chatkit.protocol.items import ThreadMetadata, UserMessageItem
 from app.db import statements, store
 from app.db.database import Database
 from app.db.pool import ConnectionPool, create_pool
 from app.db.store import PostgresStore, RunLostError
-from app.runs import ledger
-from app.runs.ledger import RunLedger
+from app.runs import repository
+from app.runs.repository import RunRepository
 from tests.databases import settings_for
 from tests.samples import MOMENT, answer, file
 from tests.security.tenants import TABLES, Ids, dump, furnish
@@ -53,7 +53,7 @@ def attempts(pool: ConnectionPool, user_id: str, ids: Ids) -> dict[str, Attempt]
     """Return everything that a user can do to what ``ids`` name."""
     database = Database(pool)
     mine = PostgresStore(database)
-    runs = RunLedger(database)
+    runs = RunRepository(database)
     me = RequestContext(user_id=user_id)
     running = RequestContext(
         user_id=user_id, run=RunIdentity(ids.run, "threads.add_user_message", "rep_stranger")
@@ -146,12 +146,12 @@ def mutants() -> Iterator[tuple[str, Any, Any, str]]:
     """Yield every statement with one owner filter less: where it is kept, and the new text."""
     places: list[tuple[Any, Any, str]] = [
         (module, name, value)
-        for module in (statements, ledger)
+        for module in (statements, repository)
         for name, value in vars(module).items()
         if isinstance(value, str) and name.isupper() and not name.startswith("_F")
     ]
-    places += [(ledger, name, getattr(ledger, name)) for name in ("_FINISH", "_FIND")]
-    places.append((ledger, "_FIND_LATEST", ledger._FIND_LATEST))
+    places += [(repository, name, getattr(repository, name)) for name in ("_FINISH", "_FIND")]
+    places.append((repository, "_FIND_LATEST", repository._FIND_LATEST))
     for table in ("_LIST_ITEMS", "_LIST_THREADS"):
         kept = getattr(store, table)
         places += [(kept, key, sql) for key, sql in kept.items()]
@@ -264,7 +264,7 @@ async def test_own_query_finds_the_owners_rows_when_it_says_who_asks(
 ) -> None:
     database = Database(guarded_pool)
     count = "SELECT count(*) AS number FROM threads WHERE $1 <> ''"
-    row, other = await database.row(count, owner), await database.row(count, user_id)
+    row, other = await database.fetchrow(count, owner), await database.fetchrow(count, user_id)
     assert row is not None
     assert other is not None
     assert (row.number, other.number) == (1, 0)
@@ -284,7 +284,7 @@ async def test_rows_cannot_be_given_to_somebody_else(
     guarded_pool: ConnectionPool, owner: str
 ) -> None:
     with pytest.raises(PostgresError, match="row-level security"):
-        await Database(guarded_pool).rows(
+        await Database(guarded_pool).fetch(
             "UPDATE threads SET user_id = 'thief', id = 'thr_x' WHERE user_id = $1", owner
         )
 
@@ -315,7 +315,7 @@ async def test_rows_cannot_be_given_to_somebody_else(
 async def test_scope_reaches_no_further_than_its_work(
     guarded_pool: ConnectionPool, owner: str, scope: Any, statement: str
 ) -> None:
-    assert await Database(guarded_pool).rows_across(scope, statement) == []
+    assert await Database(guarded_pool).fetch_across_owners(scope, statement) == []
 
 
 @pytest.mark.parametrize(
@@ -334,18 +334,18 @@ async def test_scope_reaches_no_further_than_its_work(
         ),
         ("sessions", "INSERT INTO runs (user_id, id) VALUES ('thief', 'run_x')"),
     ],
-    ids=["janitor's item", "janitor's state", "server's thread", "session's run"],
+    ids=["cleanup's item", "cleanup's state", "server's thread", "session's run"],
 )
 async def test_scope_writes_no_more_than_its_work(
     guarded_pool: ConnectionPool, pool: ConnectionPool, owner: str, scope: Any, statement: str
 ) -> None:
-    await Database(pool).rows(
+    await Database(pool).fetch(
         "INSERT INTO threads (user_id, id, status) VALUES ($1, 'thr_quiet', '{}') "
         "ON CONFLICT DO NOTHING",
         owner,
     )
     with pytest.raises(PostgresError, match="row-level security"):
-        await Database(guarded_pool).rows_across(scope, statement)
+        await Database(guarded_pool).fetch_across_owners(scope, statement)
 
 
 async def test_cancelled_session_cannot_be_brought_back(
@@ -356,7 +356,7 @@ async def test_cancelled_session_cannot_be_brought_back(
     minted = await sessions.mint(user_id, ttl=600)
     await sessions.cancel(minted.client_secret)
     revive = "UPDATE chat_sessions SET cancelled_at = NULL WHERE id = $1 RETURNING 1"
-    assert await database.rows_across("sessions", revive, minted.id) == []
+    assert await database.fetch_across_owners("sessions", revive, minted.id) == []
     assert await sessions.verify(minted.client_secret) is None
 
 

@@ -12,8 +12,8 @@ from openai.types.beta.chatkit.chatkit_thread_item_list import ChatKitThreadItem
 from pydantic import TypeAdapter
 
 from app.api.server_objects import item_object
-from app.chatkit.items import ThreadItem
-from app.chatkit.wire import dump_wire
+from app.chatkit.protocol.items import ThreadItem
+from app.chatkit.protocol.serialization import dump_wire
 from tests.application import running_application
 from tests.e2e.replica import Page, Replica, answer_text, message
 from tests.runs.conftest import StartLocal, start_local  # noqa: F401 - a fixture

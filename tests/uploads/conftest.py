@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from app.chatkit.context import RequestContext
-from app.db.attachments import AttachmentLedger
+from app.db.attachments import AttachmentRepository
 from app.db.database import Database
 from app.db.pool import ConnectionPool
 from app.db.store import PostgresStore
 from app.uploads.attachments import UploadStore
+from app.uploads.cleanup import UploadCleanup
 from app.uploads.file_urls import FileUrls
-from app.uploads.janitor import UploadJanitor
 from app.uploads.limits import UploadLimits
 from app.uploads.receiving import IncomingFile
 from app.uploads.storage import Storage
@@ -39,7 +39,7 @@ class Room:
 
     uploads: UploadStore
     store: PostgresStore
-    ledger: AttachmentLedger
+    repository: AttachmentRepository
     files: Path
     context: RequestContext
 
@@ -48,12 +48,12 @@ class Room:
         found = [each for each in self.files.rglob("*") if each.is_file()]
         return sorted(each.parent.name + each.suffix for each in found)
 
-    def janitor(self, keep: float) -> UploadJanitor:
-        return UploadJanitor(self.ledger, self.uploads, keep=keep, interval=3600)
+    def cleanup(self, keep: float) -> UploadCleanup:
+        return UploadCleanup(self.repository, self.uploads, keep=keep, interval=3600)
 
     async def states(self) -> dict[str, str]:
         """Return the states of the user's files by id."""
-        rows = await self.ledger.of_user(self.context.user_id)
+        rows = await self.repository.of_user(self.context.user_id)
         return {row.id: row.upload_state for row in rows}
 
 
@@ -65,7 +65,7 @@ def make_room(pool: ConnectionPool, tmp_path: Path, user_id: str) -> MakeRoom:
     """Makes rooms; limits can be given."""
 
     def make(url: str | None = None, **limits: Any) -> Room:
-        ledger = AttachmentLedger(Database(pool))
+        repository = AttachmentRepository(Database(pool))
         urls = FileUrls(b"secret", upload_ttl=600, view_ttl=600)
         given = {
             "file_bytes": 1_000_000,
@@ -77,10 +77,10 @@ def make_room(pool: ConnectionPool, tmp_path: Path, user_id: str) -> MakeRoom:
             **limits,
         }
         storage = Storage(url or (tmp_path / "files").as_uri())
-        uploads = UploadStore(ledger, storage, urls, UploadLimits(**given))
+        uploads = UploadStore(repository, storage, urls, UploadLimits(**given))
         context = RequestContext(user_id=user_id, public_url=PUBLIC_URL)
         store = PostgresStore(Database(pool), urls)
-        return Room(uploads, store, ledger, tmp_path / "files", context)
+        return Room(uploads, store, repository, tmp_path / "files", context)
 
     return make
 

@@ -70,7 +70,7 @@ async def test_memory_stays_flat_when_a_file_has_two_hundred_megabytes(
 async def test_no_orphan_survives_when_the_server_is_killed_in_mid_upload(
     database_url: str, tmp_path: Path, pool: ConnectionPool
 ) -> None:
-    replica = Replica(database_url, tmp_path, upload_keep=1, upload_janitor_interval=0.2)
+    replica = Replica(database_url, tmp_path, upload_keep=1, upload_cleanup_interval=0.2)
     await replica.start()
     files = tmp_path / "data" / "files"
 

@@ -16,7 +16,7 @@ from app.chatkit.errors import (
     ThreadConflictError,
     UnprocessableError,
 )
-from app.chatkit.items import (
+from app.chatkit.protocol.items import (
     GeneratedImage,
     GeneratedImageItem,
     ImageAttachment,
@@ -27,10 +27,10 @@ from app.chatkit.items import (
     UserMessageTextContent,
     now,
 )
-from app.chatkit.requests import AttachmentCreateParams
-from app.db.all_threads import AllThreads, Cursor
+from app.chatkit.protocol.requests import AttachmentCreateParams
 from app.db.database import Database
 from app.db.pool import ConnectionPool
+from app.db.server_api_threads import Cursor, ServerApiThreads
 from app.errors import ForbiddenError, PayloadTooLargeError
 from app.uploads import attempts
 from app.uploads.attempts import new_key
@@ -104,7 +104,7 @@ async def test_server_api_gives_links_as_well(room: Room, pool: ConnectionPool) 
         incoming("sea.png", "image/png", picture()), 0, room.context
     )
     thread_id = await send(room, attachment)
-    threads = AllThreads(Database(pool), room.uploads.urls)
+    threads = ServerApiThreads(Database(pool), room.uploads.urls)
     (item,), _ = await threads.list_items(thread_id, Cursor(), 10, public_url="https://other.test")
     url = UserMessageItem.model_validate_json(item).attachments[0].preview_url
     token = room.uploads.urls.read("previews", str(url).rpartition("/")[2])
@@ -148,14 +148,14 @@ async def test_file_stays_when_the_answer_to_its_end_is_lost(
 ) -> None:
     params = AttachmentCreateParams(name="a.txt", size=5, mime_type="text/plain")
     attachment = await room.uploads.create_attachment(params, room.context)
-    finish = room.ledger.finish
+    finish = room.repository.finish
 
     async def lose_answer(*args: Any, **values: Any) -> bool:
         await finish(*args, **values)
         raise lost
 
     with monkeypatch.context() as patch, pytest.raises(type(lost)):
-        patch.setattr(room.ledger, "finish", lose_answer)
+        patch.setattr(room.repository, "finish", lose_answer)
         await room.uploads.receive_announced(attachment.id, chunks_of(b"hello"), room.context)
     assert await room.states() == {attachment.id: "finished"}
     assert room.stored() == [attachment.id]
@@ -170,7 +170,7 @@ async def test_upload_begins_when_what_another_left_cannot_be_removed(
     params = AttachmentCreateParams(name="a.txt", size=5, mime_type="text/plain")
     attachment = await room.uploads.create_attachment(params, room.context)
     key = new_key(room.context.user_id, attachment.id)
-    await room.ledger.claim(room.context.user_id, attachment.id, key, abandoned=0)
+    await room.repository.claim(room.context.user_id, attachment.id, key, abandoned=0)
 
     async def fail(*_: str) -> None:
         raise OSError("away")
@@ -338,7 +338,7 @@ async def test_upload_that_is_taken_up_again_replaces_what_its_server_left(
     params = AttachmentCreateParams(name="a.txt", size=5, mime_type="text/plain")
     attachment = await room.uploads.create_attachment(params, room.context)
     key = new_key(room.context.user_id, attachment.id)
-    await room.ledger.claim(room.context.user_id, attachment.id, key, abandoned=0)
+    await room.repository.claim(room.context.user_id, attachment.id, key, abandoned=0)
     await room.uploads.storage.write(key, chunks_of(b"hello"))  # and then it dies
     await room.uploads.receive_announced(attachment.id, chunks_of(b"again"), room.context)
     assert room.stored() == [attachment.id]
@@ -353,11 +353,11 @@ async def test_upload_is_renewed_while_it_is_under_way(
 
     async def slowly() -> AsyncIterator[bytes]:
         yield b"hel"
-        (before,) = await room.ledger.of_user(room.context.user_id)
+        (before,) = await room.repository.of_user(room.context.user_id)
         assert before.upload_state == "uploading"
         async with asyncio.timeout(10):
             while True:
-                (row,) = await room.ledger.of_user(room.context.user_id)
+                (row,) = await room.repository.of_user(room.context.user_id)
                 if row.touched_at > before.touched_at:
                     break
         yield b"lo"
@@ -375,7 +375,7 @@ async def test_renewal_ends_when_another_attempt_counts(
     attachment = await room.uploads.create_attachment(params, room.context)
     mine, other = (new_key(user_id, attachment.id) for _ in range(2))
     outcomes: list[bool | None] = []
-    touch = room.ledger.touch
+    touch = room.repository.touch
 
     async def watched(*args: str) -> bool:
         if not outcomes:
@@ -385,8 +385,8 @@ async def test_renewal_ends_when_another_attempt_counts(
         outcomes.append(counts)
         return counts
 
-    monkeypatch.setattr(room.ledger, "touch", watched)
-    await room.ledger.claim(user_id, attachment.id, other, abandoned=0)
+    monkeypatch.setattr(room.repository, "touch", watched)
+    await room.repository.claim(user_id, attachment.id, other, abandoned=0)
     async with room.uploads.attempts.keep_alive(user_id, attachment.id, mine):
         async with asyncio.timeout(10):
             while False not in outcomes:
@@ -437,26 +437,26 @@ async def test_deleting_a_thread_removes_its_files(room: Room) -> None:
     assert (await room.states())[attachment.id] == "deleted"
     with pytest.raises(NotFoundError):
         await room.store.load_attachment(attachment.id, room.context)
-    await room.janitor(keep=3600).tidy()
+    await room.cleanup(keep=3600).tidy()
     assert room.stored() == [kept.id]
     assert await room.states() == {kept.id: "finished"}
 
 
-async def test_janitor_removes_what_was_never_finished_or_sent(room: Room) -> None:
+async def test_cleanup_removes_what_was_never_finished_or_sent(room: Room) -> None:
     params = AttachmentCreateParams(name="a.txt", size=5, mime_type="text/plain")
     await room.uploads.create_attachment(params, room.context)
     unsent = await room.uploads.receive(incoming("b.txt", "text/plain", b"unsent"), 6, room.context)
     sent = await room.uploads.receive(incoming("c.txt", "text/plain", b"sent"), 4, room.context)
     await send(room, sent)
-    await room.janitor(keep=3600).tidy()
+    await room.cleanup(keep=3600).tidy()
     assert len(await room.states()) == 3
     assert unsent.id in room.stored()
-    await room.janitor(keep=0).tidy()
+    await room.cleanup(keep=0).tidy()
     assert await room.states() == {sent.id: "finished"}
     assert room.stored() == [sent.id]
 
 
-async def test_janitor_tries_again_when_the_storage_was_away(
+async def test_cleanup_tries_again_when_the_storage_was_away(
     room: Room, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await room.uploads.receive(incoming("b.txt", "text/plain", b"unsent"), 6, room.context)
@@ -466,12 +466,12 @@ async def test_janitor_tries_again_when_the_storage_was_away(
 
     with monkeypatch.context() as patch:
         patch.setattr(room.uploads.storage, "delete_folder", away)
-        await room.janitor(keep=0).tidy()
+        await room.cleanup(keep=0).tidy()
     assert list((await room.states()).values()) == ["deleted"]
     before = now()
-    (row,) = await room.ledger.of_user(room.context.user_id)
+    (row,) = await room.repository.of_user(room.context.user_id)
     assert (before - row.touched_at).total_seconds() < 60  # at the end of the queue again
-    await room.janitor(keep=0).tidy()
+    await room.cleanup(keep=0).tidy()
     assert await room.states() == {}
     assert room.stored() == []
 
@@ -531,10 +531,10 @@ async def test_generated_image_stays_as_long_as_its_thread(room: Room) -> None:
         image=GeneratedImage(id="ig_1", url=url),
     )
     await room.store.add_thread_item(thread.id, item, room.context)
-    await room.janitor(keep=0).tidy()
+    await room.cleanup(keep=0).tidy()
     assert list(await room.states()) == [attachment_id]
     page = await room.store.load_items_json(thread.id, None, 9, "asc", room.context)
     assert f'"url": "{PUBLIC_URL}/api/files/'.encode() in page
     await room.store.delete_thread(thread.id, room.context)
-    await room.janitor(keep=3600).tidy()
+    await room.cleanup(keep=3600).tidy()
     assert room.stored() == []

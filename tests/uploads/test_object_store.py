@@ -15,8 +15,8 @@ import pytest
 from obstore.store import S3Store
 
 from app.chatkit.errors import UnprocessableError
-from app.chatkit.items import Attachment, ImageAttachment
-from app.chatkit.requests import AttachmentCreateParams
+from app.chatkit.protocol.items import Attachment, ImageAttachment
+from app.chatkit.protocol.requests import AttachmentCreateParams
 from tests.e2e.replica import free_port
 from tests.uploads.conftest import MakeRoom, Room, incoming
 from tests.uploads.test_life_cycle import picture, send
@@ -167,10 +167,10 @@ async def test_failed_write_leaves_nothing(room: Room) -> None:
     assert await keys(room) == []
 
 
-async def test_janitor_removes_what_was_put_and_never_sent(room: Room) -> None:
+async def test_cleanup_removes_what_was_put_and_never_sent(room: Room) -> None:
     attachment = await announce(room, "a.txt", "text/plain", 5)
     await put(attachment, b"words")
-    await room.janitor(keep=0).tidy()
+    await room.cleanup(keep=0).tidy()
     assert await keys(room) == []
     assert attachment.id not in await room.states()
 
@@ -181,7 +181,7 @@ async def test_file_that_was_put_waits_for_its_message_beyond_the_life_of_its_ur
     attachment = await announce(room, "a.txt", "text/plain", 5)
     await put(attachment, b"words")
     room.uploads.limits = replace(room.uploads.limits, url_ttl=-10.0)
-    await room.janitor(keep=3600).tidy()
+    await room.cleanup(keep=3600).tidy()
     assert await keys(room) == [f"incoming/{attachment.id}"]
     await room.uploads.finish_uploads([attachment], room.context)
     assert await keys(room) == [attachment.id]
@@ -199,7 +199,7 @@ async def test_azure_is_told_what_kind_of_blob_is_put(
     assert attachment.upload_descriptor.headers == {"x-ms-blob-type": "BlockBlob"}
 
 
-async def test_janitor_removes_what_was_put_behind_the_check(
+async def test_cleanup_removes_what_was_put_behind_the_check(
     room: Room,
 ) -> None:
     attachment = await announce(room, "a.txt", "text/plain", 5)
@@ -208,8 +208,8 @@ async def test_janitor_removes_what_was_put_behind_the_check(
     await send(room, attachment)
     await put(attachment, b"late!")
     assert await keys(room) == [attachment.id, f"incoming/{attachment.id}"]
-    await room.janitor(keep=3600).tidy()
+    await room.cleanup(keep=3600).tidy()
     assert await keys(room) == [attachment.id, f"incoming/{attachment.id}"]  # its URL is still good
     room.uploads.limits = replace(room.uploads.limits, url_ttl=-10.0)
-    await room.janitor(keep=-10).tidy()
+    await room.cleanup(keep=-10).tidy()
     assert await keys(room) == [attachment.id]

@@ -8,7 +8,7 @@ from typing import Any
 from app.chatkit.actions import ActionConfig
 from app.chatkit.context import RequestContext
 from app.chatkit.errors import NotFoundError, RequestRefusedError
-from app.chatkit.items import ThreadMetadata, WidgetItem
+from app.chatkit.protocol.items import ThreadMetadata, WidgetItem
 from app.chatkit.server import ChatKitServer, NonStreamingResult, StreamingResult
 from app.chatkit.store import Store
 from app.chatkit.widgets import WidgetRoot

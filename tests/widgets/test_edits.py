@@ -5,10 +5,9 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, Field
 
-from app.chatkit.action_guard import list_offers
+from app.chatkit.action_routing.guard import list_offers
+from app.chatkit.action_routing.widget_edits import consume, fill_in
 from app.chatkit.actions import ActionConfig
-from app.chatkit.templates import WidgetTemplate
-from app.chatkit.widget_edits import consume, fill_in
 from app.chatkit.widgets import (
     Button,
     Card,
@@ -25,6 +24,7 @@ from app.chatkit.widgets import (
     Text,
     Textarea,
 )
+from app.chatkit.widgets.templates import WidgetTemplate
 from tests.widgets.examples import FILES, STATES
 
 GO = ActionConfig(type="go", payload={"action": {"type": "not an action"}, "name": "x"})

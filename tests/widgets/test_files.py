@@ -9,18 +9,18 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 
-from app.chatkit.action_guard import list_offers
+from app.chatkit.action_routing.guard import list_offers
 from app.chatkit.context import RequestContext
-from app.chatkit.events import (
+from app.chatkit.protocol.events import (
     SyncCustomActionResponse,
     ThreadItemUpdatedEvent,
     ThreadStreamEvent,
 )
-from app.chatkit.items import ThreadItem, WidgetItem
+from app.chatkit.protocol.items import ThreadItem, WidgetItem
 from app.chatkit.server import ChatKitServer, diff_widget, stream_widget
-from app.chatkit.templates import WidgetTemplate
-from app.chatkit.updates import apply_update
+from app.chatkit.streaming.updates import apply_update
 from app.chatkit.widgets import DynamicWidgetRoot, WidgetRoot
+from app.chatkit.widgets.templates import WidgetTemplate
 from tests.conformance.official_surface import official
 from tests.samples import MOMENT, THREAD_ID
 from tests.widgets.examples import FILES, STATES

@@ -7,12 +7,16 @@ from typing import Any, Literal
 import pytest
 from pydantic import BaseModel
 
-from app.chatkit.action_router import ActionCall, ActionRouter
+from app.chatkit.action_routing.router import ActionCall, ActionRouter
 from app.chatkit.actions import Action, ActionConfig
 from app.chatkit.context import RequestContext
 from app.chatkit.errors import NotFoundError, UnprocessableError
-from app.chatkit.events import SyncCustomActionResponse, ThreadItemDoneEvent, ThreadStreamEvent
-from app.chatkit.items import WidgetItem
+from app.chatkit.protocol.events import (
+    SyncCustomActionResponse,
+    ThreadItemDoneEvent,
+    ThreadStreamEvent,
+)
+from app.chatkit.protocol.items import WidgetItem
 from app.chatkit.server import ChatKitServer
 from app.chatkit.widgets import (
     Button,

@@ -9,10 +9,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from app.chatkit.updates import apply_update
-from app.chatkit.widget_base import WidgetComponentBase
-from app.chatkit.widget_diff import diff_widget
+from app.chatkit.streaming.updates import apply_update
+from app.chatkit.streaming.widget_diff import diff_widget
 from app.chatkit.widgets import WidgetRoot
+from app.chatkit.widgets.base import WidgetComponentBase
 from tests.chatkit.test_widget_diff import CLASSES, PROPS, delta
 from tests.widgets.test_files import as_json, widget_item
 

@@ -11,17 +11,17 @@ from uuid import UUID
 import pytest
 from pydantic import BaseModel, Field, field_validator
 
-from app.chatkit.action_router import ActionCall, ActionRouter, StreamingAction
+from app.chatkit.action_routing.router import ActionCall, ActionRouter, StreamingAction
 from app.chatkit.actions import ActionConfig
+from app.chatkit.agents.item_converter import ThreadItemConverter
 from app.chatkit.context import RequestContext
-from app.chatkit.converters import ThreadItemConverter
 from app.chatkit.errors import UnprocessableError
-from app.chatkit.events import (
+from app.chatkit.protocol.events import (
     SyncCustomActionResponse,
     ThreadItemDoneEvent,
     ThreadStreamEvent,
 )
-from app.chatkit.items import ThreadItem, WidgetItem
+from app.chatkit.protocol.items import ThreadItem, WidgetItem
 from app.chatkit.server import ChatKitServer
 from app.chatkit.widgets import Button, Card, Form, Input, Text
 from tests.samples import THREAD_ID, answer, hidden

@@ -1,0 +1,244 @@
+"""One handler for each kind of event of a run.
+
+Events and items are told apart by their ``type``, never by their class: providers and SDK versions
+differ. Kinds that nobody handles are left out.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from agents import ModelBehaviorError, ModelRefusalError, RunResultStreaming
+
+from app.chatkit.agents.client_tool_calls import (
+    FunctionCall,
+    bind_client_tool_calls,
+    names_that_stop,
+    read_function_call,
+)
+from app.chatkit.agents.context import AgentContext
+from app.chatkit.agents.item_ids import ItemIds, is_own_id
+from app.chatkit.agents.messages import MessageStreamer
+from app.chatkit.agents.output_guard import OutputGuard
+from app.chatkit.agents.output_items import HostedToolTracker, ImageStreamer
+from app.chatkit.agents.provider_errors import (
+    ProviderErrorKind,
+    create_provider_error,
+    describe_failure,
+)
+from app.chatkit.agents.reasoning import ReasoningStreamer
+from app.chatkit.agents.response_converter import ResponseStreamConverter
+from app.chatkit.agents.tool_memory import remember_tool_call
+from app.chatkit.errors import CustomStreamError
+from app.chatkit.protocol.events import NoticeEvent, ThreadItemDoneEvent
+from app.chatkit.protocol.items import ClientToolCallItem, ThreadItem, now
+from app.chatkit.untyped import get_field, get_list, get_text
+
+Handler = Callable[[Any], Awaitable[None] | None]
+
+
+class AgentEventHandlers:
+    """Turns the events of one run into thread events, in the outbox of its context."""
+
+    def __init__(
+        self,
+        context: AgentContext[Any],
+        converter: ResponseStreamConverter,
+        history: list[ThreadItem],
+        *,
+        is_whole: bool,
+    ) -> None:
+        self._context = context
+        self._converter = converter
+        self._ids = ItemIds(context, (item.id for item in history), is_whole=is_whole)
+        self._messages = MessageStreamer(context, converter, self._ids)
+        self._thoughts = ReasoningStreamer(context)
+        self._images = ImageStreamer(context, converter)
+        self._tools = HostedToolTracker(context, converter)
+        self._turn = 0
+        self._function_calls: list[FunctionCall] = []
+        self._failure: CustomStreamError | None = None
+        self._is_incomplete = False
+        self._output = OutputGuard()
+
+    def _handlers(self) -> dict[str, Handler]:
+        """Return the handler for each kind of Responses event; other kinds are left out."""
+        messages, thoughts = self._messages, self._thoughts
+        return {
+            "response.created": self._open_response,
+            "response.completed": self._complete_response,
+            "response.incomplete": self._note_incomplete,
+            "response.failed": self._note_failed,
+            "response.error": self._note_error,
+            "error": self._note_error,
+            "response.output_item.added": self._add_item,
+            "response.output_item.done": self._finish_item,
+            "response.content_part.added": messages.add_part,
+            "response.output_text.delta": messages.add_text,
+            "response.output_text.done": messages.finish_text,
+            "response.output_text.annotation.added": messages.add_annotation,
+            "response.refusal.delta": messages.add_text,
+            "response.refusal.done": messages.finish_text,
+            "response.reasoning_summary_text.delta": thoughts.add_summary,
+            "response.reasoning_summary_text.done": thoughts.finish_summary,
+            "response.reasoning_text.delta": thoughts.add_reasoning,
+            "response.reasoning_text.done": thoughts.finish_reasoning,
+            "response.image_generation_call.partial_image": self._images.show_preview,
+        }
+
+    # --- the run ---------------------------------------------------------------------------------
+
+    async def read(self, result: RunResultStreaming) -> None:
+        """Read the run to its end; raises what the run raises, and what the provider reported."""
+        events = result.stream_events()
+        try:
+            find_handler = self._handlers().get
+            async for event in events:
+                if event.type == "raw_response_event":
+                    handler = find_handler(event.data.type)
+                    if handler is not None:
+                        work = handler(event.data)
+                        if work is not None:
+                            await work
+                elif event.type == "run_item_stream_event":
+                    self._note_run_item(event.item)
+        except ModelRefusalError:
+            # A refusal that the user has read is an answer.
+            if not self._messages.has_refused:
+                raise
+        except ModelBehaviorError as error:
+            # The SDK raises this for failed and for incomplete responses alike.
+            if self._failure is not None:
+                raise self._failure from error
+            if not self._is_incomplete:
+                raise
+        except BaseException:
+            # Before its events are closed: closing them waits for the run to end.
+            result.cancel()
+            raise
+        finally:
+            close = getattr(events, "aclose", None)
+            if close is not None:
+                await close()
+            self._tools.end_response()
+        if self._failure is not None:
+            raise self._failure
+        if self._output.is_missing:
+            raise create_provider_error(
+                ProviderErrorKind.SERVER_ERROR, self._converter.error_texts
+            ) from ModelBehaviorError("The model's stream ended without any output")
+
+    def finish(self, result: RunResultStreaming) -> None:
+        """Stream what is known only at the end of a run that did not fail."""
+        self._images.end_response()
+        waiting = [
+            str(get_field(each, "name") or "?") for each in get_field(result, "interruptions") or ()
+        ]
+        if waiting:
+            tools = ", ".join(dict.fromkeys(waiting))
+            message = self._converter.get_notice("approval").format(tools=tools)
+            self._context.chatkit_emit(NoticeEvent(level="info", message=message))
+
+    async def finish_client_tool_calls(self, result: RunResultStreaming) -> None:
+        """Stream the pending client tool calls, the last items of a run."""
+        calls = self._context.chatkit_take_client_tool_calls()
+        if not calls:
+            return
+        stop_names = names_that_stop(get_field(result, "last_agent"))
+        bound = bind_client_tool_calls(calls, self._function_calls, stop_names)
+        for call, match in zip(calls, bound, strict=True):
+            item = ClientToolCallItem(
+                id=await self._ids.claim(match.item_id if match else None, "tool_call"),
+                thread_id=self._context.thread.id,
+                created_at=now(),
+                name=call.name,
+                arguments=call.arguments,
+                call_id=(match.call_id if match else "") or self._context.generate_id("tool_call"),
+            )
+            self._context.chatkit_emit(ThreadItemDoneEvent(item=item))
+
+    # --- handlers --------------------------------------------------------------------------------
+
+    def _open_response(self, event: Any) -> None:
+        self._output.begin_response()
+        self._begin_response()
+
+    def _begin_response(self) -> None:
+        self._is_incomplete = False
+        self._messages.begin_response()
+        self._thoughts.begin_response()
+        self._tools.end_response()
+        self._images.end_response()
+
+    def _complete_response(self, event: Any) -> None:
+        self._turn += 1
+        if not self._messages.is_empty or get_list(get_field(event, "response"), "output"):
+            self._output.note()
+        self._output.end_response(has_shown=bool(self._context.chatkit_outbox.produced))
+        self._begin_response()
+
+    def _note_incomplete(self, event: Any) -> None:
+        self._is_incomplete = True
+        reason = get_text(get_field(get_field(event, "response"), "incomplete_details"), "reason")
+        message = self._converter.get_notice(reason)
+        self._context.chatkit_emit(NoticeEvent(level="warning", message=message))
+
+    def _note_failed(self, event: Any) -> None:
+        self._note_error(get_field(get_field(event, "response"), "error"))
+
+    def _note_error(self, event: Any) -> None:
+        error = get_field(event, "error") or event
+        # Raised at the end of the run, which the SDK brings about next: its error is the cause.
+        self._failure = describe_failure(
+            get_text(error, "code"), get_text(error, "message"), self._converter.error_texts
+        )
+
+    async def _add_item(self, event: Any) -> None:
+        self._output.note()
+        item = get_field(event, "item")
+        match get_field(item, "type"):
+            case "message":
+                await self._messages.add_item(event, item)
+            case "reasoning":
+                await self._thoughts.add_item(event, item)
+            case "image_generation_call":
+                self._images.add_item(event, item)
+            case _:
+                await self._tools.add_item(event, item)
+
+    async def _finish_item(self, event: Any) -> None:
+        self._output.note()
+        item = get_field(event, "item")
+        match get_field(item, "type"):
+            case "message":
+                await self._messages.finish_item(event, item)
+            case "image_generation_call":
+                await self._images.finish_item(event, item)
+            case _:
+                await self._tools.finish_item(event, item)
+
+    def _note_run_item(self, item: Any) -> None:
+        if item.type == "tool_call_output_item":
+            self._remember(item.raw_item)
+        if item.type != "tool_call_item":
+            return
+        call = read_function_call(item.raw_item, self._turn)
+        if call is None:
+            return
+        self._function_calls.append(call)
+        if is_own_id(call.item_id):
+            self._context.chatkit_outbox.produced[call.item_id] = None
+
+    def _remember(self, output: Any) -> None:
+        """Keep a finished call for the turns to come."""
+        call_id = get_text(output, "call_id")
+        call = next((each for each in self._function_calls if each.call_id == call_id), None)
+        if call is None or not call_id:
+            return
+        item = remember_tool_call(
+            self._context.thread.id,
+            call_id=call_id,
+            name=call.name,
+            arguments=call.arguments,
+            output=get_field(output, "output"),
+        )
+        self._context.chatkit_emit(ThreadItemDoneEvent(item=item))

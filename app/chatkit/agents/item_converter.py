@@ -1,0 +1,338 @@
+"""``ThreadItemConverter``: what a thread holds, as input for the model.
+
+Every kind of item has a method to override. The defaults are safe: whatever a thread holds, the
+model gets something sensible, and no item makes the thread unanswerable. Data stands between tags
+that it cannot close (``fence``).
+"""
+
+import json
+import logging
+import re
+from collections.abc import Sequence
+from typing import Any, assert_never
+
+from agents import TResponseInputItem
+from openai.types.responses import (
+    EasyInputMessageParam,
+    ResponseFunctionToolCallParam,
+    ResponseInputContentParam,
+    ResponseInputImageParam,
+    ResponseInputTextParam,
+)
+from openai.types.responses.response_input_item_param import FunctionCallOutput, Message
+
+from app.chatkit.agents.tool_memory import is_tool_call, read_call_id, tool_call_to_input
+from app.chatkit.protocol.items import (
+    AssistantMessageItem,
+    Attachment,
+    ClientToolCallItem,
+    EndOfTurnItem,
+    GeneratedImageItem,
+    HiddenContextItem,
+    SDKHiddenContextItem,
+    StructuredInput,
+    StructuredInputItem,
+    Task,
+    TaskItem,
+    ThreadItem,
+    UserMessageItem,
+    UserMessageTagContent,
+    WidgetItem,
+    WorkflowItem,
+)
+
+InputItems = TResponseInputItem | list[TResponseInputItem] | None
+"""What a conversion method returns: one input item, several, or nothing."""
+
+MAX_NAME_LENGTH = 200
+MAX_TAG_DATA_LENGTH = 4000
+
+MENTIONS_NOTE = (
+    "What the @-mentions in this message stand for. "
+    "When you name one of them, leave out the '@': only the user writes it."
+)
+
+logger = logging.getLogger("chatkit")
+
+
+# --- building blocks -----------------------------------------------------------------------------
+
+
+def escape_tag(tag: str, text: str) -> str:
+    """Return ``text`` without anything that opens or closes ``<tag>``."""
+    return re.sub(rf"<(?=\s*/?\s*{tag}\b)", "&lt;", text, flags=re.IGNORECASE)
+
+
+def fence(tag: str, text: str) -> str:
+    """Return ``text`` between ``<tag>`` and ``</tag>``, which it cannot close."""
+    return f"<{tag}>\n{escape_tag(tag, text)}\n</{tag}>"
+
+
+def json_text(value: Any) -> str:
+    """Return ``value`` as readable JSON; what JSON cannot hold becomes its ``str``."""
+    return json.dumps(value, ensure_ascii=False, default=str)
+
+
+def shorten(text: str, length: int) -> str:
+    """Return ``text``, cut to ``length`` characters."""
+    return text if len(text) <= length else text[: length - 1] + "…"
+
+
+def text_part(text: str) -> ResponseInputTextParam:
+    """Return a text part of a message."""
+    return ResponseInputTextParam(type="input_text", text=text)
+
+
+def user_message(*parts: ResponseInputContentParam) -> Message:
+    """Return a message of the user's side."""
+    return Message(type="message", role="user", content=list(parts))
+
+
+def describe_attachment(attachment: Attachment) -> ResponseInputTextParam:
+    """Return a note that names a file whose content the model does not get."""
+    name = json_text(shorten(attachment.name, MAX_NAME_LENGTH))
+    kind = json_text(shorten(attachment.mime_type, MAX_NAME_LENGTH))
+    note = f"The user attached the file {name} (type {kind}); you cannot see its content."
+    return text_part(note)
+
+
+def describe_tag(tag: UserMessageTagContent) -> ResponseInputTextParam:
+    """Return a note of what an @-mention stands for."""
+    facts: dict[str, Any] = {"text": tag.text, "id": tag.id}
+    if tag.group:
+        facts["group"] = tag.group
+    if tag.data:
+        facts["data"] = tag.data
+    return text_part(fence("Mention", shorten(json_text(facts), MAX_TAG_DATA_LENGTH)))
+
+
+# --- the converter -------------------------------------------------------------------------------
+
+
+class ThreadItemConverter:
+    """Turns thread items into input items of the Agents SDK; the methods are to be overridden."""
+
+    # --- user messages ---------------------------------------------------------------------------
+
+    async def attachment_to_message_content(
+        self, attachment: Attachment
+    ) -> ResponseInputContentParam:
+        """Return the part that shows the model an attachment; by default a note with its name."""
+        return describe_attachment(attachment)
+
+    async def tag_to_message_content(self, tag: UserMessageTagContent) -> ResponseInputContentParam:
+        """Return the part that explains an @-mention; by default its text, id, group and data."""
+        return describe_tag(tag)
+
+    async def user_message_to_input(
+        self, item: UserMessageItem, is_last_message: bool = True
+    ) -> InputItems:
+        """Return the message with its attachments, then its quote, then what its tags stand for.
+
+        The quote is given wherever the message stands, so ``is_last_message`` changes nothing here.
+        """
+        texts: list[str] = []
+        tags: dict[str, UserMessageTagContent] = {}
+        for part in item.content:
+            if part.type == "input_tag":
+                texts.append(f"@{part.text}")
+                tags.setdefault(part.id or part.text, part)
+            else:
+                texts.append(part.text)
+        # Hidden notes are in the user's role: what the user types must not look like one.
+        text = escape_tag("HiddenContext", "".join(texts))
+        parts = [await self._convert_attachment(each) for each in item.attachments]
+        if text or not parts:
+            parts.insert(0, text_part(text))
+        messages: list[TResponseInputItem] = [user_message(*parts)]
+        if item.quoted_text:
+            quote = fence("Quote", item.quoted_text)
+            messages.append(user_message(text_part(f"The user refers to this passage:\n{quote}")))
+        if tags:
+            mentions = [await self._convert_tag(each) for each in tags.values()]
+            messages.append(user_message(text_part(MENTIONS_NOTE), *mentions))
+        return messages
+
+    async def _convert_attachment(self, attachment: Attachment) -> ResponseInputContentParam:
+        try:
+            return await self.attachment_to_message_content(attachment)
+        except Exception:
+            # A file that cannot be read now must not make the thread unanswerable for ever.
+            logger.exception("Attachment left out", extra={"attachment_id": attachment.id})
+            return describe_attachment(attachment)
+
+    async def _convert_tag(self, tag: UserMessageTagContent) -> ResponseInputContentParam:
+        try:
+            return await self.tag_to_message_content(tag)
+        except Exception:
+            logger.exception("Tag left unresolved", extra={"tag_id": tag.id})
+            return describe_tag(tag)
+
+    # --- the assistant's side --------------------------------------------------------------------
+
+    async def assistant_message_to_input(self, item: AssistantMessageItem) -> InputItems:
+        """Return the answer as plain text, without annotations; nothing for an empty one.
+
+        Not as a list of parts: the Agents SDK refuses those for Chat Completions models.
+        """
+        text = "\n".join(part.text for part in item.content if part.text)
+        if not text:
+            return None
+        return EasyInputMessageParam(type="message", role="assistant", content=text)
+
+    async def client_tool_call_to_input(self, item: ClientToolCallItem) -> InputItems:
+        """Return a completed call with its output; nothing for a pending one."""
+        if item.status == "pending":
+            return None
+        return [
+            ResponseFunctionToolCallParam(
+                type="function_call",
+                call_id=item.call_id,
+                name=item.name,
+                arguments=json_text(item.arguments),
+            ),
+            FunctionCallOutput(
+                type="function_call_output", call_id=item.call_id, output=json_text(item.output)
+            ),
+        ]
+
+    async def widget_to_input(self, item: WidgetItem) -> InputItems:
+        """Return the widget as JSON, with the item's id."""
+        data = item.widget.model_dump_json(exclude_unset=True, exclude_none=True)
+        note = f"The user was shown this widget (id: {item.id}):\n{fence('Widget', data)}"
+        return user_message(text_part(note))
+
+    async def generated_image_to_input(self, item: GeneratedImageItem) -> InputItems:
+        """Return the image, or a note where a model cannot reach its URL; nothing if unfinished."""
+        if item.image is None:
+            return None
+        url = item.image.url
+        if not url.lower().startswith(("data:", "http://", "https://")):
+            note = "An image was generated for the user here; you cannot see it."
+            return user_message(text_part(note))
+        return user_message(
+            text_part("This image was generated for the user:"),
+            ResponseInputImageParam(type="input_image", detail="auto", image_url=url),
+        )
+
+    async def task_to_input(self, item: TaskItem) -> InputItems:
+        """Return a custom task that says something; nothing for any other."""
+        return _describe_task(item.task)
+
+    async def workflow_to_input(self, item: WorkflowItem) -> InputItems:
+        """Return a message for each custom task that says something."""
+        messages = [_describe_task(task) for task in item.workflow.tasks]
+        return [message for message in messages if message is not None]
+
+    async def structured_input_to_input(self, item: StructuredInputItem) -> InputItems:
+        """Return the questions to the user with their answers."""
+        lines = [f"- {question.question}: {_describe_answer(question)}" for question in item.inputs]
+        form = fence("StructuredInput", "\n".join(lines))
+        note = f"The user was asked these questions; the form's status is {item.status}:\n{form}"
+        return user_message(text_part(note))
+
+    async def end_of_turn_to_input(self, item: EndOfTurnItem) -> InputItems:
+        """Return nothing: the item is for the client."""
+        return None
+
+    # --- hidden notes ----------------------------------------------------------------------------
+
+    async def hidden_context_to_input(self, item: HiddenContextItem) -> InputItems:
+        """Return the note's text, or its content as JSON if that is no text."""
+        content: Any = item.content
+        return _describe_hidden(content if isinstance(content, str) else json_text(content))
+
+    async def sdk_hidden_context_to_input(self, item: SDKHiddenContextItem) -> InputItems:
+        """Return a note of the engine's own, or a tool call that it remembers.
+
+        One without content is a mark, and says nothing.
+        """
+        if is_tool_call(item):
+            return tool_call_to_input(item)
+        return _describe_hidden(item.content) if item.content else None
+
+    # --- whole threads ---------------------------------------------------------------------------
+
+    async def to_agent_input(
+        self, thread_items: Sequence[ThreadItem] | ThreadItem
+    ) -> list[TResponseInputItem]:
+        """Return the input items for an item, or for items in the order of the thread."""
+        items = list(thread_items) if isinstance(thread_items, Sequence) else [thread_items]
+        # What the page answered is told by its own item.
+        answered = {each.call_id for each in items if isinstance(each, ClientToolCallItem)}
+        items = [each for each in items if not _is_answered(each, answered)]
+        result: list[TResponseInputItem] = []
+        for position, item in enumerate(items, start=1):
+            converted = await self._convert(item, is_last=position == len(items))
+            if isinstance(converted, list):
+                result.extend(converted)
+            elif converted is not None:
+                result.append(converted)
+        return result
+
+    async def _convert(self, item: ThreadItem, *, is_last: bool) -> InputItems:
+        match item:
+            case UserMessageItem():
+                return await self.user_message_to_input(item, is_last)
+            case AssistantMessageItem():
+                return await self.assistant_message_to_input(item)
+            case ClientToolCallItem():
+                return await self.client_tool_call_to_input(item)
+            case WidgetItem():
+                return await self.widget_to_input(item)
+            case GeneratedImageItem():
+                return await self.generated_image_to_input(item)
+            case StructuredInputItem():
+                return await self.structured_input_to_input(item)
+            case WorkflowItem():
+                return await self.workflow_to_input(item)
+            case TaskItem():
+                return await self.task_to_input(item)
+            case HiddenContextItem():
+                return await self.hidden_context_to_input(item)
+            case SDKHiddenContextItem():
+                return await self.sdk_hidden_context_to_input(item)
+            case EndOfTurnItem():
+                return await self.end_of_turn_to_input(item)
+            case _:
+                assert_never(item)
+
+
+def _is_answered(item: ThreadItem, answered: set[str]) -> bool:
+    return (
+        isinstance(item, SDKHiddenContextItem)
+        and is_tool_call(item)
+        and read_call_id(item) in answered
+    )
+
+
+def _describe_task(task: Task) -> Message | None:
+    if task.type != "custom":
+        return None
+    text = ": ".join(part for part in (task.title, task.content) if part)
+    if not text:
+        return None
+    return user_message(text_part(f"The user was shown this step:\n{fence('Task', text)}"))
+
+
+def _describe_hidden(text: str) -> Message:
+    note = fence("HiddenContext", text)
+    return user_message(text_part(f"A note for you, which the user does not see:\n{note}"))
+
+
+def _describe_answer(question: StructuredInput) -> str:
+    if question.answer is None:
+        return "not answered"
+    if question.answer.skipped:
+        return "skipped"
+    return ", ".join(question.answer.values)
+
+
+_DEFAULT_CONVERTER = ThreadItemConverter()
+
+
+async def simple_to_agent_input(
+    thread_items: Sequence[ThreadItem] | ThreadItem,
+) -> list[TResponseInputItem]:
+    """Return the input items for thread items, by the defaults of ``ThreadItemConverter``."""
+    return await _DEFAULT_CONVERTER.to_agent_input(thread_items)

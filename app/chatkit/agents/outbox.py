@@ -1,0 +1,133 @@
+"""What a turn has produced and its reader has not taken yet, in order of arrival.
+
+The producers (the Agents SDK's events and the tools) append; the one reader drains everything that
+is ready whenever it is woken. Text deltas that pile up meanwhile leave as one event, so a reader
+that is slower than the model costs less, and an idle one waits for nothing.
+"""
+
+import asyncio
+from collections import deque
+from typing import Any, TypeVar
+
+from pydantic import BaseModel
+
+from app.chatkit.protocol.events import (
+    AssistantMessageContentPartTextDelta,
+    ThreadItemUpdatedEvent,
+    ThreadStreamEvent,
+    WorkflowTaskUpdated,
+)
+
+TModel = TypeVar("TModel", bound=BaseModel)
+
+_DELTA_TYPE = AssistantMessageContentPartTextDelta.model_fields["type"].default
+_UPDATED_TYPE = ThreadItemUpdatedEvent.model_fields["type"].default
+_set_field = object.__setattr__
+
+
+def _build(kind: type[TModel], values: dict[str, Any]) -> TModel:
+    """Return a model of checked ``values``: one is made for every token, and this is the cost."""
+    model = object.__new__(kind)
+    _set_field(model, "__dict__", values)
+    _set_field(model, "__pydantic_fields_set__", set(values))
+    _set_field(model, "__pydantic_extra__", None)
+    _set_field(model, "__pydantic_private__", None)
+    return model
+
+
+class TextRun:
+    """Consecutive deltas of one text part that nobody has read yet."""
+
+    __slots__ = ("content_index", "item_id", "pieces")
+
+    def __init__(self, item_id: str, content_index: int, delta: str) -> None:
+        self.item_id = item_id
+        self.content_index = content_index
+        self.pieces = [delta]
+
+    def to_event(self) -> ThreadItemUpdatedEvent:
+        """Return the deltas as one event."""
+        pieces = self.pieces
+        delta = pieces[0] if len(pieces) == 1 else "".join(pieces)
+        update = _build(
+            AssistantMessageContentPartTextDelta,
+            {"type": _DELTA_TYPE, "content_index": self.content_index, "delta": delta},
+        )
+        return _build(
+            ThreadItemUpdatedEvent,
+            {"type": _UPDATED_TYPE, "item_id": self.item_id, "update": update},
+        )
+
+
+class Outbox:
+    """A queue with one reader. ``produced`` names the items of the turn, in order."""
+
+    __slots__ = ("_entries", "_waiter", "produced")
+
+    def __init__(self) -> None:
+        self._entries: deque[ThreadStreamEvent | TextRun] = deque()
+        self._waiter: asyncio.Future[None] | None = None
+        self.produced: dict[str, None] = {}
+
+    def put(self, event: ThreadStreamEvent) -> None:
+        """Append an event."""
+        if event.type == "thread.item.added" or event.type == "thread.item.done":
+            self.produced[event.item.id] = None
+        self._entries.append(event)
+        self.wake()
+
+    def put_text(self, item_id: str, content_index: int, delta: str) -> None:
+        """Append text, joined to the last entry where that is text of the same part."""
+        entries = self._entries
+        if entries:
+            last = entries[-1]
+            if (
+                type(last) is TextRun
+                and last.item_id == item_id
+                and last.content_index == content_index
+            ):
+                last.pieces.append(delta)
+                return
+        entries.append(TextRun(item_id, content_index, delta))
+        self.wake()
+
+    def put_task_state(self, item_id: str, update: WorkflowTaskUpdated) -> None:
+        """Append the state of a task, in place of an older unread state of the same task."""
+        event = ThreadItemUpdatedEvent(item_id=item_id, update=update)
+        last = self._entries[-1] if self._entries else None
+        if (
+            type(last) is ThreadItemUpdatedEvent
+            and last.item_id == item_id
+            and type(last.update) is WorkflowTaskUpdated
+            and last.update.task_index == update.task_index
+        ):
+            self._entries[-1] = event
+        else:
+            self.put(event)
+
+    def take(self) -> ThreadStreamEvent | None:
+        """Return the oldest unread event, or None."""
+        if not self._entries:
+            return None
+        entry = self._entries.popleft()
+        return entry.to_event() if isinstance(entry, TextRun) else entry
+
+    def take_all(self) -> list[ThreadStreamEvent]:
+        """Return every unread event and forget them."""
+        events: list[ThreadStreamEvent] = []
+        while (event := self.take()) is not None:
+            events.append(event)
+        return events
+
+    def next_put(self) -> asyncio.Future[None]:
+        """Return what is done at the next ``put`` or ``wake``; for where ``take`` gave None."""
+        self._waiter = waiter = asyncio.get_running_loop().create_future()
+        return waiter
+
+    def wake(self) -> None:
+        """Make a waiting reader look again."""
+        waiter = self._waiter
+        if waiter is not None:
+            self._waiter = None
+            if not waiter.done():
+                waiter.set_result(None)

@@ -1,0 +1,1 @@
+"""Carries a turn out: opens it, follows its events, keeps store and client in step."""

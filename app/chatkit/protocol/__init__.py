@@ -1,0 +1,1 @@
+"""The wire: items, events, requests, ids, and how they become bytes."""

@@ -1,0 +1,1 @@
+"""What a stream changes about items that are not done yet."""

@@ -1,0 +1,118 @@
+"""Which model answers: the offline one, OpenAI's, or any server that speaks one of its APIs."""
+
+from typing import Any, Literal
+
+from agents import (
+    Model,
+    ModelProvider,
+    ModelSettings,
+    OpenAIChatCompletionsModel,
+    OpenAIResponsesModel,
+)
+from agents.models import get_default_model_settings
+from httpx2 import ReadTimeout, Request, Response
+from openai import APITimeoutError, AsyncOpenAI, DefaultAsyncHttpxClient, Timeout
+
+from app.providers.offline.model import DEFAULT_DELAY, OFFLINE_MODEL_NAME, OfflineModel
+from app.providers.paced_model import PacedModel
+from app.settings import Settings
+
+DEFAULT_MODEL = "gpt-5.6-luna"
+"""Used where ``ASSISTANT_MODEL`` is not set: quick, and good at calling tools."""
+
+SELECTABLE_MODELS: frozenset[str] = frozenset()
+"""Models that a page may ask for by ``inference_options.model``; any other wish is ignored."""
+
+FileKind = Literal["image", "pdf", "text"]
+"""What a model can be given besides words."""
+
+OPENAI_URL = "https://api.openai.com/v1"
+CONNECT_TIMEOUT = 10.0
+MAX_RETRIES = 2
+"""How often the client repeats a request that failed, but for silence, before its first event."""
+
+
+class AssistantModels(ModelProvider):
+    """Hands out the models of one process, which share one client.
+
+    Nothing is set globally: the agent and its runs are given what they need. ``offline_delay`` is
+    the time between two words of the offline model, in seconds.
+    """
+
+    def __init__(self, settings: Settings, *, offline_delay: float = DEFAULT_DELAY) -> None:
+        self._settings = settings
+        self._offline_delay = offline_delay
+        self._client = create_client(settings)
+
+    @property
+    def is_offline(self) -> bool:
+        """Whether no provider is configured."""
+        return self._client is None
+
+    @property
+    def readable_files(self) -> frozenset[FileKind]:
+        """The kinds of files that models are given: what the server on the other side takes.
+
+        Few of those that speak Chat Completions take PDFs; an image is for a model that sees.
+        """
+        if self._settings.model_reads is not None:
+            return frozenset(self._settings.model_reads)
+        if self._client is not None and self._settings.model_api == "chat_completions":
+            return frozenset({"image", "text"})
+        return frozenset({"image", "pdf", "text"})
+
+    @property
+    def default_name(self) -> str:
+        """The name of the model that answers unless another one is asked for."""
+        if self.is_offline:
+            return OFFLINE_MODEL_NAME
+        return self._settings.assistant_model or DEFAULT_MODEL
+
+    def get_model(self, model_name: str | None = None) -> PacedModel:
+        """Return a model by name, or the default one, paced: deltas cost the SDK dearly."""
+        name = model_name or self.default_name
+        return PacedModel(self._create_model(name))
+
+    def _create_model(self, name: str) -> Model:
+        if self._client is None:
+            return OfflineModel(delay=self._offline_delay)
+        if self._settings.model_api == "chat_completions":
+            return OpenAIChatCompletionsModel(name, self._client)
+        return OpenAIResponsesModel(name, self._client)
+
+    def get_model_settings(self, model_name: str | None = None) -> ModelSettings:
+        """Return what the Agents SDK would choose for a model of that name (effort, verbosity)."""
+        return get_default_model_settings(model_name or self.default_name)
+
+    async def aclose(self) -> None:
+        """Close the client's connections."""
+        if self._client is not None:
+            await self._client.close()
+
+
+def create_client(settings: Settings) -> AsyncOpenAI | None:
+    """Return a client for the configured provider, or None where there is none."""
+    if settings.uses_offline_model:
+        return None
+    key = settings.openai_api_key
+    return AsyncOpenAI(
+        # A server of one's own often wants no key, but the client insists on one.
+        api_key=key.get_secret_value() if key else "unused",
+        base_url=settings.openai_base_url or OPENAI_URL,
+        timeout=Timeout(
+            settings.model_timeout, connect=min(CONNECT_TIMEOUT, settings.model_timeout)
+        ),
+        max_retries=MAX_RETRIES,
+        http_client=_HttpClient(),
+    )
+
+
+class _HttpClient(DefaultAsyncHttpxClient):
+    """Ends a request at the first silence, which the client above would wait for once per retry."""
+
+    async def send(self, request: Request, **options: Any) -> Response:
+        """Send a request; raises ``APITimeoutError``, which is not retried, for a silent server."""
+        try:
+            return await super().send(request, **options)
+        except ReadTimeout as error:
+            raise APITimeoutError(request) from error

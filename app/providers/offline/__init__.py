@@ -1,0 +1,1 @@
+"""A model without a provider, for first steps and for tests."""
