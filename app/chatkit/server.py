@@ -23,7 +23,7 @@ from app.chatkit.context import RequestContext
 from app.chatkit.engine.pipeline import TurnPipeline
 from app.chatkit.engine.recent_threads import load_listed_threads
 from app.chatkit.engine.thread_changes import to_thread_response
-from app.chatkit.engine.turn_opener import TurnOpener, check_active, load_sender
+from app.chatkit.engine.turn_opener import TurnOpener, load_sender
 from app.chatkit.engine.user_agent import agents_sdk_user_agent_override
 from app.chatkit.errors import InvalidRequestError, UnsupportedError
 from app.chatkit.protocol.events import StreamOptions, SyncCustomActionResponse, ThreadStreamEvent
@@ -374,7 +374,6 @@ class ChatKitServer(ABC, Generic[TContext]):
     async def __sync_action(self, request: ThreadsSyncCustomActionReq, context: TContext) -> bytes:
         params = request.params
         thread = await self.store.load_thread(params.thread_id, context)
-        check_active(thread)
         sender = await load_sender(self.store, thread, params.item_id, context)
         self.check_action(params.action, sender, streaming=False)
         response = await self.sync_action(thread, params.action, sender, context)

@@ -15,8 +15,9 @@ from app.chatkit.errors import (
     ThreadConflictError,
     UnprocessableError,
 )
-from app.chatkit.protocol.events import ThreadStreamEvent
+from app.chatkit.protocol.events import SyncCustomActionResponse, ThreadStreamEvent
 from app.chatkit.protocol.items import (
+    ActiveStatus,
     ClientToolCallItem,
     ClosedStatus,
     EndOfTurnItem,
@@ -264,19 +265,22 @@ async def test_request_is_refused_before_its_first_event_when_the_item_is_of_a_w
     assert server.calls == []
 
 
-@pytest.mark.parametrize(
-    "request_body",
-    [say(), retry("first"), act(), act("widget"), submit(), return_output()],
-)
-@pytest.mark.parametrize("status", [LockedStatus(reason="Later"), ClosedStatus()])
-async def test_thread_takes_nothing_when_it_is_locked_or_closed(
-    request_body: bytes, status: Any
-) -> None:
+async def store_with_status(status: Any) -> WatchedStore:
+    """Return a store with a thread of that status, in which everything waits for an answer."""
     store = WatchedStore()
     await store_with(question("first"), questions(), widget(), pending_call(), store=store)
     thread = await store.load_thread(THREAD_ID, ADA)
     await store.save_thread(thread.model_copy(update={"status": status}), ADA)
     store.log.clear()
+    return store
+
+
+@pytest.mark.parametrize("request_body", [say(), retry("first")])
+@pytest.mark.parametrize("status", [LockedStatus(reason="Later"), ClosedStatus()])
+async def test_thread_takes_no_message_and_no_retry_when_it_is_locked_or_closed(
+    request_body: bytes, status: Any
+) -> None:
+    store = await store_with_status(status)
     server = ActingServer([done(ANSWER)], store)
     result = await open_stream(server, request_body)
     with pytest.raises(ThreadConflictError, match=status.type) as caught:
@@ -286,14 +290,42 @@ async def test_thread_takes_nothing_when_it_is_locked_or_closed(
     assert server.calls == []
 
 
+@pytest.mark.parametrize("request_body", [act(), act("widget"), submit(), return_output()])
 @pytest.mark.parametrize("status", [LockedStatus(), ClosedStatus()])
-async def test_sync_action_is_refused_when_the_thread_is_locked_or_closed(status: Any) -> None:
-    store = await store_with(widget())
-    thread = await store.load_thread(THREAD_ID, ADA)
-    await store.save_thread(thread.model_copy(update={"status": status}), ADA)
+async def test_handler_is_reached_in_a_locked_or_closed_thread_when_no_message_is_sent(
+    request_body: bytes, status: Any
+) -> None:
+    server = ActingServer([done(ANSWER)], await store_with_status(status))
+    events = await stream(server, request_body)
+    assert types(events)[-1] == "thread.item.done"
+    assert server.calls[0][0].status == status
+
+
+@pytest.mark.parametrize("status", [LockedStatus(), ClosedStatus()])
+async def test_sync_action_is_answered_when_the_thread_is_locked_or_closed(status: Any) -> None:
+    class Server(ScriptedServer):
+        async def sync_action(self, *args: Any) -> SyncCustomActionResponse:
+            return SyncCustomActionResponse(updated_item=widget("other"))
+
+    server = Server([], await store_with_status(status))
     request = body("threads.sync_custom_action", thread_id=THREAD_ID, action={"type": "a"})
-    with pytest.raises(ThreadConflictError):
-        await ScriptedServer([], store).process(request, ADA)
+    assert (await ask(server, request))["updated_item"]["id"] == "other"
+
+
+async def test_thread_takes_messages_again_when_an_action_has_reopened_it() -> None:
+    store = await store_with_status(ClosedStatus())
+
+    async def reopen(thread: ThreadMetadata, *_: Any) -> AsyncIterator[ThreadStreamEvent]:
+        thread.status = ActiveStatus()
+        yield done(ANSWER)
+
+    events = await stream(ActingServer(reopen, store), act("widget"))
+    assert types(events)[-1] == "thread.updated"
+    assert events[-1]["thread"]["status"] == {"type": "active"}
+    assert types(await stream(ScriptedServer([], store), say())) == [
+        "thread.item.done",
+        "stream_options",
+    ]
 
 
 @pytest.mark.parametrize("status", [LockedStatus(), ClosedStatus()])

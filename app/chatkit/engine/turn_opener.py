@@ -130,6 +130,7 @@ class TurnOpener(Generic[TContext]):
 
     async def _add_user_message(self, request: ThreadsAddUserMessageReq) -> Turn:
         thread = await self._begin(request.params.thread_id)
+        check_takes_messages(thread)
         return await self._open_with_message(thread, request.params.input, new_thread=False)
 
     async def _open_with_message(
@@ -207,9 +208,10 @@ class TurnOpener(Generic[TContext]):
     async def _retry_after_item(self, request: ThreadsRetryAfterItemReq) -> Turn:
         params = request.params
         thread = await self._begin(params.thread_id)
+        check_takes_messages(thread)
         item = await self._store.load_item(thread.id, params.item_id, self._context)
         if not isinstance(item, UserMessageItem):
-            raise UnprocessableError(f"Item {params.item_id} is no user message")
+            raise UnprocessableError(f"Item {params.item_id} is not a user message")
         await self._store.delete_items_after(thread.id, item.id, self._context)
         return Turn(thread, lambda: self._server.respond(thread, item, self._context))
 
@@ -226,13 +228,15 @@ class TurnOpener(Generic[TContext]):
         return Turn(thread, act)
 
     async def _begin(self, thread_id: str) -> ThreadMetadata:
-        thread = await self._store.begin_turn(thread_id, self._context)
-        check_active(thread)
-        return thread
+        return await self._store.begin_turn(thread_id, self._context)
 
 
-def check_active(thread: ThreadMetadata) -> None:
-    """Raise ``ThreadConflictError`` if the thread is locked or closed."""
+def check_takes_messages(thread: ThreadMetadata) -> None:
+    """Raise ``ThreadConflictError`` if the thread is locked or closed.
+
+    The status is about the composer. A turn that waits for the page or for the user's answers can
+    be completed all the same, and a widget can offer to reopen the thread.
+    """
     status = thread.status
     if status.type == "active":
         return

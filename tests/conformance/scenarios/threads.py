@@ -3,7 +3,7 @@
 from typing import Any
 
 from tests.conformance.answering import Events, answer_with_message
-from tests.conformance.building import done, message
+from tests.conformance.building import card, done, item, message
 from tests.conformance.harness import Talk, user_input
 from tests.conformance.registry import scenario
 
@@ -85,6 +85,42 @@ async def locked_thread(talk: Talk) -> None:
     await talk.say()
     answer_with_message(talk)
     await talk.say()
+
+
+@scenario
+async def locked_thread_goes_on_without_a_message(talk: Talk) -> None:
+    types = talk.kit.types
+    ids = iter(("one", "two", "three"))
+
+    async def ask_and_lock(thread: Any, user_message: Any, context: Any) -> Events:
+        button = talk.kit.widgets.Button(
+            label="Reopen", onClickAction=talk.kit.actions.ActionConfig(type="reopen")
+        )
+        shown = card(talk.kit, button)
+        yield done(talk.kit, item(talk.kit, "WidgetItem", thread, "widget", widget=shown))
+        question = types.StructuredInputFreeform(id="q", question="Why?")
+        form = item(talk.kit, "StructuredInputItem", thread, "form", inputs=[question])
+        yield done(talk.kit, form)
+        call = {"call_id": "call_1", "name": "open", "arguments": {}}
+        yield done(talk.kit, item(talk.kit, "ClientToolCallItem", thread, "call", **call))
+        thread.status = types.LockedStatus()
+
+    async def go_on(thread: Any, user_message: Any, context: Any) -> Events:
+        yield done(talk.kit, message(talk.kit, thread, next(ids), thread.status.type))
+
+    async def reopen(thread: Any, action: Any, sender: Any, context: Any) -> Events:
+        thread.status = types.ActiveStatus()
+        yield done(talk.kit, message(talk.kit, thread, "reopened", sender.id))
+
+    talk.override(action=reopen)
+    talk.answer(ask_and_lock, go_on)
+    await talk.say()
+    await talk.send_to_thread("threads.add_client_tool_output", result=1)
+    answers = {"q": {"values": ["So"]}}
+    submitted = {"status": "answered", "answers": answers}
+    await talk.send_to_thread("threads.add_structured_input", item_id="form", input=submitted)
+    await talk.send_to_thread("threads.custom_action", item_id="widget", action={"type": "reopen"})
+    await talk.say("Again")
 
 
 @scenario
