@@ -1,4 +1,4 @@
-"""The README's examples, run as they stand."""
+"""The examples of the README and of the pages beside the code, run as they stand."""
 
 import asyncio
 import re
@@ -6,15 +6,16 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 from playwright.async_api import Browser
 
 from tests.e2e.pages import CHROMIUM
-from tests.e2e.replica import ROOT, Page, Replica
+from tests.e2e.replica import Page, Replica, answer_text
+from tests.readme.pages import ALL, example
 
-README = (ROOT / "README.md").read_text()
 # Each fetch mints a session of its own: the second one knows the thread if it knows the user.
 CREATE_AND_LIST = """async () => {
   const { createChatKitFetch } = await import('/web/api.js');
@@ -31,14 +32,6 @@ CREATE_AND_LIST = """async () => {
   const first = JSON.parse(/^data: (.*)$/m.exec(created)[1]);
   return [first.thread.id, listed.data.map((thread) => thread.id)];
 }"""
-
-
-def example(name: str, language: str) -> str:
-    """Return the code below the comment that says that it is tested."""
-    pattern = rf"<!-- tested: {name} -->\n```{language}\n(.*?)```"
-    found = re.search(pattern, README, re.DOTALL)
-    assert found is not None, name
-    return found[1]
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not on this machine")
@@ -92,11 +85,59 @@ async def test_readmes_own_identity_and_server_api_work(database_url: str, tmp_p
     assert '"server_key": "2026"' in replica.log
 
 
+async def test_pages_own_server_answers_and_titles(database_url: str, tmp_path: Path) -> None:
+    (tmp_path / "myapp.py").write_text(example("a server of your own", "python"))
+    replica = Replica(database_url, tmp_path, assistant_server="myapp:MyServer")
+    await replica.start()
+    try:
+        async with Page(replica.url) as page:
+            events = await page.create("Hello there")
+    finally:
+        await replica.kill()
+    assert events[0]["thread"]["title"] == "Hello there"
+    assert "Hello there" in answer_text(events)
+    assert events[-1]["type"] == "thread.item.done"
+
+
+async def test_pages_form_is_filled_in_and_used_up(database_url: str, tmp_path: Path) -> None:
+    (tmp_path / "tickets.py").write_text(example("a widget and its action", "python"))
+    replica = Replica(database_url, tmp_path, assistant_server="tickets:TicketServer")
+    await replica.start()
+    try:
+        async with Page(replica.url) as page:
+            events = await page.create("I have a ticket")
+            thread_id = events[0]["thread"]["id"]
+            (form,) = widgets_of(await page.ask("items.list", thread_id=thread_id))
+            action = find_action(form["widget"])
+            action["payload"]["reason"] = "solved"
+            answered = await page.stream(
+                "threads.custom_action", thread_id=thread_id, item_id=form["id"], action=action
+            )
+            (closed,) = widgets_of(await page.ask("items.list", thread_id=thread_id))
+    finally:
+        await replica.kill()
+    assert action["type"] == "ticket.close"
+    assert [each["type"] for each in answered] == ["stream_options", "thread.item.replaced"]
+    field = closed["widget"]["children"][0]["children"][0]
+    assert (field["defaultValue"], field["disabled"]) == ("solved", True)
+
+
+def widgets_of(page: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the widget items of a page of items."""
+    return [item for item in page["data"] if item["type"] == "widget"]
+
+
+def find_action(widget: dict[str, Any]) -> dict[str, Any]:
+    """Return the action of the form in a card, as the page sends it."""
+    offered = widget["children"][0]["onSubmitAction"]
+    return {"type": offered["type"], "payload": dict(offered["payload"])}
+
+
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
 async def test_readmes_page_of_another_origin_keeps_its_identity(
     replica: Replica, database_url: str, tmp_path: Path, browser: Browser
 ) -> None:
-    options = re.search(r"createChatKitFetch\((\{[^()]*sessionInit[^()]*\})\)", README)
+    options = re.search(r"createChatKitFetch\((\{[^()]*sessionInit[^()]*\})\)", ALL)
     assert options is not None
     given = options[1].replace("https://chat.example", "URL")
     elsewhere = Replica(database_url, tmp_path, cors_origins=replica.url)
