@@ -11,7 +11,7 @@ from app.chatkit.store import AttachmentStore
 from app.settings import Settings
 from tests.conversation import Conversation
 from tests.memory_store import MemoryStore
-from tests.providers.fake_openai import FakeOpenAI, run_fake_openai
+from tests.providers.fake_openai import FakeOpenAI, Script, run_fake_openai
 
 
 @pytest.fixture(scope="session")
@@ -58,3 +58,14 @@ async def converse(fake: FakeOpenAI) -> AsyncIterator[Callable[..., Conversation
 def conversation(converse: Callable[..., Conversation], model_api: str) -> Conversation:
     """A conversation through each of the APIs."""
     return converse(model_api)
+
+
+@pytest.fixture
+def play(converse: Callable[..., Conversation], fake: FakeOpenAI) -> Callable[..., Conversation]:
+    """Let the provider play a script; returns a conversation through the script's API."""
+
+    def start(script: Script, **values: Any) -> Conversation:
+        fake.play(script)
+        return converse(script.api, **values)
+
+    return start
