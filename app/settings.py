@@ -4,6 +4,7 @@ Values come from the environment or from ``.env``; a test keeps ``.env.example``
 fields here. ``load_settings`` refuses what is unsafe outside development and names the setting.
 """
 
+import json
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -11,10 +12,13 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from app.model_url import parse_model_url
+
 MIN_KEY_LENGTH = 24
 MIN_VARIETY = 8
 """Different characters that a random secret has at the very least."""
 
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _ORIGIN = re.compile(r"https?://(?:[a-z0-9._-]+|\[[0-9a-f:]+\])(?::\d{1,5})?")
 
 
@@ -92,6 +96,7 @@ class Settings(BaseSettings):
     openai_api_key: SecretStr | None = None
     openai_base_url: str | None = None
     model_api: Literal["responses", "chat_completions"] = "responses"
+    model_headers: SecretStr | None = None
     model_timeout: float = Field(default=120.0, gt=0)
     model_reads: Annotated[list[Literal["image", "pdf", "text"]] | None, NoDecode] = None
     history_items: int = Field(default=100, ge=1, le=1000)
@@ -148,8 +153,15 @@ class Settings(BaseSettings):
     @field_validator("openai_base_url", mode="after")
     @classmethod
     def _check_base_url(cls, value: str | None) -> str | None:
-        if value and not value.startswith(("http://", "https://")):
-            raise ValueError("must start with http:// or https://")
+        if value:
+            parse_model_url(value)
+        return value
+
+    @field_validator("model_headers", mode="after")
+    @classmethod
+    def _check_model_headers(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            _parse_headers(value.get_secret_value())
         return value
 
     @field_validator("cors_origins", mode="after")
@@ -218,6 +230,9 @@ class Settings(BaseSettings):
             problems.append("SERVER_API_KEYS is not set (with IDENTITY=none nobody gets a session)")
         if self.chatkit_workflow_id and self.openai_api_key is None:
             problems.append("OPENAI_API_KEY is not set (CHATKIT_WORKFLOW_ID needs it)")
+        url = parse_model_url(self.openai_base_url) if self.openai_base_url else None
+        if url and url.names_deployment and self.model_api == "responses":
+            problems.append("MODEL_API=chat_completions is not set (OPENAI_BASE_URL needs it)")
         if self.run_takeover < 2 * self.run_heartbeat:
             problems.append("RUN_TAKEOVER is less than twice RUN_HEARTBEAT (live runs would end)")
         return problems
@@ -275,6 +290,10 @@ class Settings(BaseSettings):
             problems.append("JWT_AUDIENCE is not set (tokens meant for others would be taken)")
         return problems
 
+    def named_model_headers(self) -> dict[str, str]:
+        """Return the headers of ``MODEL_HEADERS`` by their names."""
+        return _parse_headers(self.model_headers.get_secret_value()) if self.model_headers else {}
+
     def named_server_keys(self) -> list[tuple[str, str]]:
         """Return the names and keys of ``SERVER_API_KEYS``; a key alone is named by its place."""
         given = self.server_api_keys.get_secret_value() if self.server_api_keys else ""
@@ -284,6 +303,29 @@ class Settings(BaseSettings):
             if each:
                 pairs.append((name, key) if colon else (f"key{place}", each))
         return pairs
+
+
+def _parse_headers(given: str) -> dict[str, str]:
+    """Return headers written as ``Name: value, Name: value`` or as a JSON object.
+
+    Raises ``ValueError`` without quoting a value, which may be a secret.
+    """
+    if given.lstrip().startswith("{"):
+        try:
+            pairs = list(json.loads(given).items())
+        except ValueError:
+            raise ValueError("is no JSON object") from None
+    else:
+        # A comma within a value is not followed by another name and a colon.
+        parts = re.split(r"[,\n]\s*(?=[!#$%&'*+.^_`|~0-9A-Za-z-]+\s*:\s)|\n", given.strip())
+        pairs = [
+            (name.strip(), value.strip()) for name, _, value in (p.partition(":") for p in parts)
+        ]
+    for place, (name, value) in enumerate(pairs, start=1):
+        is_value = isinstance(value, str) and value.isascii() and value.isprintable() and value
+        if not _HEADER_NAME.fullmatch(name) or not is_value:
+            raise ValueError(f"header {place} is malformed; write Name: value, Other-Name: value")
+    return dict(pairs)
 
 
 def _looks_random(secret: str) -> bool:

@@ -1,6 +1,6 @@
 """Which model answers: the offline one, OpenAI's, or any server that speaks one of its APIs."""
 
-from typing import Any, Literal
+from typing import Literal
 
 from agents import (
     Model,
@@ -10,9 +10,8 @@ from agents import (
     OpenAIResponsesModel,
 )
 from agents.models import get_default_model_settings
-from httpx2 import ReadTimeout, Request, Response
-from openai import APITimeoutError, AsyncOpenAI, DefaultAsyncHttpxClient, Timeout
 
+from app.providers.client import create_client
 from app.providers.offline.model import DEFAULT_DELAY, OFFLINE_MODEL_NAME, OfflineModel
 from app.providers.paced_model import PacedModel
 from app.settings import Settings
@@ -25,11 +24,6 @@ SELECTABLE_MODELS: frozenset[str] = frozenset()
 
 FileKind = Literal["image", "pdf", "text"]
 """What a model can be given besides words."""
-
-OPENAI_URL = "https://api.openai.com/v1"
-CONNECT_TIMEOUT = 10.0
-MAX_RETRIES = 2
-"""How often the client repeats a request that failed, but for silence, before its first event."""
 
 
 class AssistantModels(ModelProvider):
@@ -88,31 +82,3 @@ class AssistantModels(ModelProvider):
         """Close the client's connections."""
         if self._client is not None:
             await self._client.close()
-
-
-def create_client(settings: Settings) -> AsyncOpenAI | None:
-    """Return a client for the configured provider, or None where there is none."""
-    if settings.uses_offline_model:
-        return None
-    key = settings.openai_api_key
-    return AsyncOpenAI(
-        # A server of one's own often wants no key, but the client insists on one.
-        api_key=key.get_secret_value() if key else "unused",
-        base_url=settings.openai_base_url or OPENAI_URL,
-        timeout=Timeout(
-            settings.model_timeout, connect=min(CONNECT_TIMEOUT, settings.model_timeout)
-        ),
-        max_retries=MAX_RETRIES,
-        http_client=_HttpClient(),
-    )
-
-
-class _HttpClient(DefaultAsyncHttpxClient):
-    """Ends a request at the first silence, which the client above would wait for once per retry."""
-
-    async def send(self, request: Request, **options: Any) -> Response:
-        """Send a request; raises ``APITimeoutError``, which is not retried, for a silent server."""
-        try:
-            return await super().send(request, **options)
-        except ReadTimeout as error:
-            raise APITimeoutError(request) from error

@@ -6,7 +6,8 @@ import pytest
 from agents import OpenAIChatCompletionsModel, OpenAIResponsesModel
 from agents.models import _openai_shared
 
-from app.providers.models import DEFAULT_MODEL, AssistantModels, create_client
+from app.providers.client import create_client
+from app.providers.models import DEFAULT_MODEL, AssistantModels
 from app.providers.offline.model import OfflineModel
 from app.settings import Settings
 

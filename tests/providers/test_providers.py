@@ -308,7 +308,7 @@ async def test_text_is_kept_when_the_answer_is_incomplete(
 async def test_provider_that_is_not_there_is_told(
     converse: Callable[..., Conversation], model_api: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.providers.models.MAX_RETRIES", 0)
+    monkeypatch.setattr("app.providers.client.MAX_RETRIES", 0)
     conversation = converse(model_api, openai_base_url="http://127.0.0.1:9/v1")
     assert the_error(await conversation.say("hi"))["allow_retry"] is True
 
