@@ -42,7 +42,7 @@ class MemoryStore(Store[RequestContext]):
         metadata = ThreadMetadata.model_validate(thread.model_dump(exclude={"items"}))
         self._room(context).threads[thread.id] = metadata
 
-    async def save_thread_changes(
+    async def chatkit_save_thread_changes(
         self, thread: ThreadMetadata, changed: frozenset[str], context: RequestContext
     ) -> None:
         stored = self._thread(thread.id, context)
@@ -87,7 +87,7 @@ class MemoryStore(Store[RequestContext]):
     ) -> None:
         self._items(thread_id, context).pop(item_id, None)
 
-    async def save_feedback(
+    async def chatkit_save_feedback(
         self, thread_id: str, item_ids: Sequence[str], kind: FeedbackKind, context: RequestContext
     ) -> None:
         items = self._items(thread_id, context)

@@ -80,7 +80,7 @@ async def test_only_named_fields_of_a_thread_change(store: MemoryStore) -> None:
     stale = await store.load_thread("thr_1", ADA)
     await store.save_thread(stale.model_copy(update={"title": "renamed"}), ADA)
     stale.metadata = {"a": 1}
-    await store.save_thread_changes(stale, frozenset({"metadata"}), ADA)
+    await store.chatkit_save_thread_changes(stale, frozenset({"metadata"}), ADA)
     stored = await store.load_thread("thr_1", ADA)
     assert (stored.title, stored.metadata) == ("renamed", {"a": 1})
 

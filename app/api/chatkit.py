@@ -52,7 +52,7 @@ async def chatkit(request: Request) -> Response:
     if is_streaming_req(parsed):
         _check_running(session, services)
         return await _stream(request, parsed, context, services)
-    result = await services.server.handle(parsed, context)
+    result = await services.server.chatkit_handle(parsed, context)
     assert isinstance(result, NonStreamingResult)  # noqa: S101 - by the request's type
     _note_deletion(parsed, context, services)
     return Response(result.json, media_type="application/json")

@@ -77,13 +77,13 @@ class ThreadFiles:
 
     def to_generated_part(self, url: str) -> ResponseInputContentParam | None:
         """Return the part that shows the model an image that was generated before."""
-        attachment_id = self._store.find_attachment_id(url) if self._store else None
+        attachment_id = self._store.chatkit_find_attachment_id(url) if self._store else None
         content = self._contents.get(attachment_id) if attachment_id else None
         return None if content is None else _image_part(content)
 
     def is_own(self, url: str) -> bool:
         """Return whether a URL leads to a file of the store, which providers need not reach."""
-        return self._store is not None and self._store.find_attachment_id(url) is not None
+        return self._store is not None and self._store.chatkit_find_attachment_id(url) is not None
 
     def _find(self, history: Iterable[ThreadItem]) -> list[str]:
         found: dict[str, None] = {}
@@ -91,7 +91,7 @@ class ThreadFiles:
             if isinstance(item, UserMessageItem):
                 found.update((each.id, None) for each in item.attachments)
             elif isinstance(item, GeneratedImageItem) and item.image and self._store:
-                attachment_id = self._store.find_attachment_id(item.image.url)
+                attachment_id = self._store.chatkit_find_attachment_id(item.image.url)
                 found.update({attachment_id: None} if attachment_id else {})
         return list(found)
 
@@ -99,7 +99,7 @@ class ThreadFiles:
         self, store: AttachmentStore[RequestContext], attachment_id: str
     ) -> AttachmentContent | None:
         try:
-            content = await store.load_content(
+            content = await store.chatkit_load_content(
                 attachment_id,
                 self._context,
                 max_bytes=MAX_FILE_BYTES,

@@ -33,6 +33,6 @@ class AssistantStreamConverter(ResponseStreamConverter):
         """Return where a finished image is stored; a preview holds its own bytes."""
         if partial_image_index is None and self._store is not None:
             data = base64.b64decode(base64_image)
-            if url := await self._store.save_generated_image(data, self._context):
+            if url := await self._store.chatkit_save_generated_image(data, self._context):
                 return url
         return await super().base64_image_to_url(image_id, base64_image, partial_image_index)

@@ -66,8 +66,8 @@ class AssistantServer(ChatKitServer[RequestContext]):
             thread=thread,
             store=self.store,
             request_context=context,
-            loaded_history=history,
-            history_is_whole=len(history) < self.settings.history_items,
+            chatkit_loaded_history=history,
+            chatkit_history_is_whole=len(history) < self.settings.history_items,
         )
         files = ThreadFiles(self.attachment_store, context, self.models.readable_files)
         run_config = self.create_run_config(thread, input_user_message)
@@ -94,7 +94,9 @@ class AssistantServer(ChatKitServer[RequestContext]):
                     # One file that a provider cannot read would make the thread unanswerable.
                     logger.warning("The model refused the files of a thread; they are left out")
 
-    def get_first_title(self, message: UserMessageItem, context: RequestContext) -> str | None:
+    def chatkit_get_first_title(
+        self, message: UserMessageItem, context: RequestContext
+    ) -> str | None:
         """Return the message's first words: the list of threads has a name for it at once."""
         return first_words(message) if context.features.automatic_titles else None
 

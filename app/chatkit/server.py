@@ -6,11 +6,12 @@ HTTP nor SQL: any ``Store`` will do. The overridable points are those of openai-
 
 import base64
 import binascii
+import inspect
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
 from contextlib import aclosing
-from typing import Any, Generic, assert_never
+from typing import Any, Generic, assert_never, cast
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json
@@ -148,7 +149,8 @@ def clamp_limit(limit: int | None) -> int:
 class ChatKitServer(ABC, Generic[TContext]):
     """Answers ChatKit requests from a store and from what a subclass implements.
 
-    Its own methods have mangled names, so that a subclass may use any for its helpers.
+    What is not of the official class has a name that begins with ``chatkit_``, so that a subclass
+    may call its own what it likes. Only ``actions`` has not: it is told by what it holds.
     """
 
     actions: ActionRouter[TContext] | None = None
@@ -177,7 +179,7 @@ class ChatKitServer(ABC, Generic[TContext]):
         to ``thread`` (title, status, metadata) are saved and announced as they are noticed.
         """
 
-    def get_first_title(self, message: UserMessageItem, context: TContext) -> str | None:
+    def chatkit_get_first_title(self, message: UserMessageItem, context: TContext) -> str | None:
         """Return the title that a thread begins with, stored along with its first message.
 
         By default it has none until ``respond`` sets one.
@@ -195,7 +197,7 @@ class ChatKitServer(ABC, Generic[TContext]):
 
         By default ``actions`` has the handler. What comes here has passed ``check_action``.
         """
-        router = self.__router()
+        router = self._chatkit_router()
         if router is None:
             raise UnsupportedError("This server does not offer actions")
         return router.stream(self, thread, action, sender, context)
@@ -208,12 +210,12 @@ class ChatKitServer(ABC, Generic[TContext]):
         context: TContext,
     ) -> SyncCustomActionResponse:
         """Answer an action that was declared with ``streaming: false``; see ``action``."""
-        router = self.__router()
+        router = self._chatkit_router()
         if router is None:
             raise UnsupportedError("This server does not offer synchronous actions")
         return await router.answer(self, thread, action, sender, context)
 
-    def check_action(
+    def chatkit_check_action(
         self, action: Action[str, Any], sender: WidgetItem | None, *, streaming: bool
     ) -> None:
         """Raise ``UnprocessableError`` for an action that nobody offered to the client.
@@ -221,18 +223,19 @@ class ChatKitServer(ABC, Generic[TContext]):
         A widget's action must be in the stored widget as it was sent; an action of the page itself
         must be declared for that, if there is a router. Override it to allow more.
         """
-        check_action(action, sender, self.__router(), streaming=streaming)
+        check_action(action, sender, self._chatkit_router(), streaming=streaming)
 
-    def __router(self) -> ActionRouter[TContext] | None:
-        # A subclass written for the official server may keep anything under so common a name.
-        actions: object = self.actions
-        return self.actions if isinstance(actions, ActionRouter) else None
+    def _chatkit_router(self) -> ActionRouter[TContext] | None:
+        # A subclass written for the official server may keep anything under so common a name, also
+        # what is not to be looked at (a property), or not to be called.
+        found: object = inspect.getattr_static(self, "actions", None)
+        return cast("ActionRouter[TContext]", found) if isinstance(found, ActionRouter) else None
 
     async def add_feedback(
         self, thread_id: str, item_ids: list[str], feedback: FeedbackKind, context: TContext
     ) -> None:
         """Take note of a thumb up or down; by default the store keeps it."""
-        await self.store.save_feedback(thread_id, item_ids, feedback, context)
+        await self.store.chatkit_save_feedback(thread_id, item_ids, feedback, context)
 
     async def transcribe(self, audio_input: AudioInput, context: TContext) -> TranscriptionResult:
         """Turn speech into text for the composer."""
@@ -268,16 +271,16 @@ class ChatKitServer(ABC, Generic[TContext]):
     async def process(
         self, request: str | bytes | bytearray, context: TContext
     ) -> StreamingResult | NonStreamingResult:
-        """Parse a request body and answer it; see ``handle`` for what is raised.
+        """Parse a request body and answer it; see ``chatkit_handle`` for what is raised.
 
         Its ``metadata`` is put on a ``RequestContext``.
         """
         parsed = parse_request(request)
         if isinstance(context, RequestContext):
             context.metadata = parsed.metadata
-        return await self.handle(parsed, context)
+        return await self.chatkit_handle(parsed, context)
 
-    async def handle(
+    async def chatkit_handle(
         self, request: ChatKitReq, context: TContext
     ) -> StreamingResult | NonStreamingResult:
         """Answer a parsed request.
@@ -287,10 +290,12 @@ class ChatKitServer(ABC, Generic[TContext]):
         """
         logger.debug("request", extra={"request_type": request.type})
         if is_streaming_req(request):
-            return StreamingResult(self.__stream_frames(request, context))
-        return NonStreamingResult(await self.__answer(request, context))
+            return StreamingResult(self._chatkit_stream_frames(request, context))
+        return NonStreamingResult(await self._chatkit_answer(request, context))
 
-    async def open_turn(self, request: StreamingReq, context: TContext) -> TurnPipeline[TContext]:
+    async def chatkit_open_turn(
+        self, request: StreamingReq, context: TContext
+    ) -> TurnPipeline[TContext]:
         """Check a streaming request and do its first writes; ``run()`` of the result is the rest.
 
         The caller makes sure that it is not cancelled between two writes. Raises
@@ -298,28 +303,28 @@ class ChatKitServer(ABC, Generic[TContext]):
         """
         return TurnPipeline(self, await TurnOpener(self, context).open(request), context)
 
-    async def __stream_frames(
+    async def _chatkit_stream_frames(
         self, request: StreamingReq, context: TContext
     ) -> AsyncGenerator[bytes, None]:
-        pipeline = await run_to_completion(self.open_turn(request, context))
+        pipeline = await run_to_completion(self.chatkit_open_turn(request, context))
         async with aclosing(pipeline.run()) as frames:
             async for frame in frames:
                 yield frame
 
-    async def __answer(self, request: NonStreamingReq, context: TContext) -> bytes:
+    async def _chatkit_answer(self, request: NonStreamingReq, context: TContext) -> bytes:
         match request:
             case ThreadsGetByIdReq():
-                return await self.__get_thread(request.params.thread_id, context)
+                return await self._chatkit_get_thread(request.params.thread_id, context)
             case ThreadsListReq():
-                return await self.__list_threads(request, context)
+                return await self._chatkit_list_threads(request, context)
             case ThreadsUpdateReq():
-                return await self.__rename_thread(request, context)
+                return await self._chatkit_rename_thread(request, context)
             case ThreadsDeleteReq():
                 await self.store.delete_thread(request.params.thread_id, context)
                 return b"{}"
             case ItemsListReq():
                 params = request.params
-                return await self.store.load_items_json(
+                return await self.store.chatkit_load_items_json(
                     params.thread_id, params.after, clamp_limit(params.limit), params.order, context
                 )
             case ItemsFeedbackReq():
@@ -327,40 +332,44 @@ class ChatKitServer(ABC, Generic[TContext]):
                 await self.add_feedback(params.thread_id, params.item_ids, params.kind, context)
                 return b"{}"
             case AttachmentsCreateReq():
-                store = self.__require_attachment_store()
+                store = self._chatkit_require_attachment_store()
                 attachment = await store.create_attachment(request.params, context)
                 await self.store.save_attachment(attachment, context)
                 return dump_wire(attachment)
             case AttachmentsDeleteReq():
                 attachment_id = request.params.attachment_id
-                await self.__require_attachment_store().delete_attachment(attachment_id, context)
+                await self._chatkit_require_attachment_store().delete_attachment(
+                    attachment_id, context
+                )
                 await self.store.delete_attachment(attachment_id, context)
                 return b"{}"
             case InputTranscribeReq():
-                return await self.__transcribe(request, context)
+                return await self._chatkit_transcribe(request, context)
             case ThreadsSyncCustomActionReq():
-                return await self.__sync_action(request, context)
+                return await self._chatkit_sync_action(request, context)
             case _:
                 assert_never(request)
 
-    async def __get_thread(self, thread_id: str, context: TContext) -> bytes:
+    async def _chatkit_get_thread(self, thread_id: str, context: TContext) -> bytes:
         thread = await self.store.load_thread(thread_id, context)
-        items = await self.store.load_items_json(thread_id, None, DEFAULT_PAGE_SIZE, "asc", context)
+        items = await self.store.chatkit_load_items_json(
+            thread_id, None, DEFAULT_PAGE_SIZE, "asc", context
+        )
         return _with_items(to_thread_response(thread), items)
 
-    async def __list_threads(self, request: ThreadsListReq, context: TContext) -> bytes:
+    async def _chatkit_list_threads(self, request: ThreadsListReq, context: TContext) -> bytes:
         params = request.params
         page = await load_listed_threads(self.store, params, clamp_limit(params.limit), context)
         threads = [to_thread_response(each) for each in page.data]
         return dump_wire(Page(data=threads, has_more=page.has_more, after=page.after))
 
-    async def __rename_thread(self, request: ThreadsUpdateReq, context: TContext) -> bytes:
+    async def _chatkit_rename_thread(self, request: ThreadsUpdateReq, context: TContext) -> bytes:
         thread = await self.store.load_thread(request.params.thread_id, context)
         thread.title = request.params.title
-        await self.store.save_thread_changes(thread, frozenset({"title"}), context)
+        await self.store.chatkit_save_thread_changes(thread, frozenset({"title"}), context)
         return dump_wire(to_thread_response(thread))
 
-    async def __transcribe(self, request: InputTranscribeReq, context: TContext) -> bytes:
+    async def _chatkit_transcribe(self, request: InputTranscribeReq, context: TContext) -> bytes:
         params = request.params
         try:
             data = base64.b64decode(params.audio_base64, validate=True)
@@ -371,17 +380,19 @@ class ChatKitServer(ABC, Generic[TContext]):
         result = await self.transcribe(AudioInput(data=data, mime_type=params.mime_type), context)
         return dump_wire(result)
 
-    async def __sync_action(self, request: ThreadsSyncCustomActionReq, context: TContext) -> bytes:
+    async def _chatkit_sync_action(
+        self, request: ThreadsSyncCustomActionReq, context: TContext
+    ) -> bytes:
         params = request.params
         thread = await self.store.load_thread(params.thread_id, context)
         sender = await load_sender(self.store, thread, params.item_id, context)
-        self.check_action(params.action, sender, streaming=False)
+        self.chatkit_check_action(params.action, sender, streaming=False)
         response = await self.sync_action(thread, params.action, sender, context)
         if response.updated_item is not None and is_hidden(response.updated_item):
             response = SyncCustomActionResponse()
         return dump_wire(response)
 
-    def __require_attachment_store(self) -> AttachmentStore[TContext]:
+    def _chatkit_require_attachment_store(self) -> AttachmentStore[TContext]:
         if self.attachment_store is None:
             raise UnsupportedError("This server takes no files: it has no AttachmentStore")
         return self.attachment_store

@@ -1,8 +1,9 @@
 """The store contract: what the engine needs to be kept, and by whom it is called.
 
 The abstract methods are those of ``chatkit.store`` in openai-chatkit 1.6.5; any subclass of the
-official ``Store`` fits. The methods below them have defaults made of the abstract ones. A database
-overrides them to do a step atomically, in one statement.
+official ``Store`` fits. The methods below them have defaults made of the abstract ones, and names
+that begin with ``chatkit_``, which no subclass has taken. A database overrides them to do a step
+atomically, in one statement.
 """
 
 import hashlib
@@ -32,7 +33,7 @@ from app.chatkit.protocol.serialization import dump_wire, join_page
 TContext = TypeVar("TContext", default=Any)
 
 MARK_PREFIX = "once_"
-"""How the ids of marks begin (see ``Store.mark_once``)."""
+"""How the ids of marks begin (see ``Store.chatkit_mark_once``)."""
 SCAN_PAGE_SIZE = 100
 """Items per read where the defaults walk through a thread."""
 
@@ -75,7 +76,7 @@ class AttachmentStore(ABC, Generic[TContext]):
         """Return a new attachment id."""
         return default_generate_id("attachment")
 
-    async def finish_uploads(
+    async def chatkit_finish_uploads(
         self, attachments: Sequence[Attachment], context: TContext
     ) -> list[Attachment]:
         """Return the files of a message that is about to be stored, all of them uploaded.
@@ -86,7 +87,7 @@ class AttachmentStore(ABC, Generic[TContext]):
 
     # --- what the assistant reads and makes ------------------------------------------------------
 
-    async def load_content(
+    async def chatkit_load_content(
         self, attachment_id: str, context: TContext, *, max_bytes: int, max_text_bytes: int
     ) -> AttachmentContent | None:
         """Return what a model can be given of a file, in at most ``max_bytes``.
@@ -96,11 +97,11 @@ class AttachmentStore(ABC, Generic[TContext]):
         """
         return None
 
-    async def save_generated_image(self, data: bytes, context: TContext) -> str | None:
+    async def chatkit_save_generated_image(self, data: bytes, context: TContext) -> str | None:
         """Keep an image that the assistant made; return its URL, or None where nothing is kept."""
         return None
 
-    def find_attachment_id(self, url: str) -> str | None:
+    def chatkit_find_attachment_id(self, url: str) -> str | None:
         """Return the id of the attachment that a URL of this store leads to, if it is one."""
         return None
 
@@ -172,7 +173,7 @@ class Store(ABC, Generic[TContext]):
 
     # --- steps of a turn, each atomic where the store can make it so -----------------------------
 
-    async def begin_turn(self, thread_id: str, context: TContext) -> ThreadMetadata:
+    async def chatkit_begin_turn(self, thread_id: str, context: TContext) -> ThreadMetadata:
         """Return the thread that a streaming request is about, claimed for its run.
 
         It is the first thing a turn does. Raises ``NotFoundError``, or ``ThreadBusyError`` where
@@ -180,7 +181,7 @@ class Store(ABC, Generic[TContext]):
         """
         return await self.load_thread(thread_id, context)
 
-    async def add_user_message(
+    async def chatkit_add_user_message(
         self,
         thread: ThreadMetadata,
         item: UserMessageItem,
@@ -202,7 +203,7 @@ class Store(ABC, Generic[TContext]):
                 await self.delete_thread(thread.id, context)
             raise
 
-    async def save_thread_changes(
+    async def chatkit_save_thread_changes(
         self, thread: ThreadMetadata, changed: frozenset[str], context: TContext
     ) -> None:
         """Save the fields of ``thread`` named in ``changed``, and leave the others alone."""
@@ -210,16 +211,18 @@ class Store(ABC, Generic[TContext]):
         changes = {name: getattr(thread, name) for name in changed}
         await self.save_thread(stored.model_copy(update=changes), context)
 
-    async def load_attachments(
+    async def chatkit_load_attachments(
         self, attachment_ids: Sequence[str], context: TContext
     ) -> list[Attachment]:
         """Return attachments in the given order; raises ``NotFoundError``."""
         return [await self.load_attachment(each, context) for each in attachment_ids]
 
-    async def delete_items_after(self, thread_id: str, item_id: str, context: TContext) -> None:
+    async def chatkit_delete_items_after(
+        self, thread_id: str, item_id: str, context: TContext
+    ) -> None:
         """Delete every item that is newer than ``item_id``, but for marks."""
         newer: list[str] = []
-        async for item in self.scan_items(thread_id, context):
+        async for item in self.chatkit_scan_items(thread_id, context):
             if item.id == item_id:
                 break
             if not item.id.startswith(MARK_PREFIX):
@@ -229,12 +232,12 @@ class Store(ABC, Generic[TContext]):
         for each in newer:
             await self.delete_thread_item(thread_id, each, context)
 
-    async def save_feedback(
+    async def chatkit_save_feedback(
         self, thread_id: str, item_ids: Sequence[str], kind: FeedbackKind, context: TContext
     ) -> None:
         """Keep a thumb up or down for items; a store that does not care need not override it."""
 
-    async def mark_once(self, thread_id: str, key: str, context: TContext) -> bool:
+    async def chatkit_mark_once(self, thread_id: str, key: str, context: TContext) -> bool:
         """Leave a mark in the thread; return False where it was there already.
 
         It is a hidden item without content, which neither a client nor a model ever sees. This
@@ -248,11 +251,11 @@ class Store(ABC, Generic[TContext]):
             return True
         return False
 
-    async def remove_mark(self, thread_id: str, key: str, context: TContext) -> None:
+    async def chatkit_remove_mark(self, thread_id: str, key: str, context: TContext) -> None:
         """Take a mark back."""
         await self.delete_thread_item(thread_id, create_mark(thread_id, key).id, context)
 
-    async def load_items_json(
+    async def chatkit_load_items_json(
         self, thread_id: str, after: str | None, limit: int, order: str, context: TContext
     ) -> bytes:
         """Return a page of the items that a client may see, as the JSON of a ``Page``.
@@ -273,7 +276,7 @@ class Store(ABC, Generic[TContext]):
             [dump_wire(item) for item in visible], has_more=more, after=cursor if more else None
         )
 
-    async def scan_items(
+    async def chatkit_scan_items(
         self, thread_id: str, context: TContext
     ) -> AsyncGenerator[ThreadItem, None]:
         """Yield a thread's items, newest first."""

@@ -97,7 +97,7 @@ class PostgresStore(Store[RequestContext]):
             raise NotFoundError(f"Thread {thread_id} not found")
         return _to_thread(row)
 
-    async def begin_turn(self, thread_id: str, context: RequestContext) -> ThreadMetadata:
+    async def chatkit_begin_turn(self, thread_id: str, context: RequestContext) -> ThreadMetadata:
         """Return a thread and claim it for ``context.run``, in one statement."""
         run = context.run
         if run is None:
@@ -127,7 +127,7 @@ class PostgresStore(Store[RequestContext]):
         values = _thread_values(thread)
         await self._write(sql.SAVE_THREAD, context, thread.id, *values, thread.created_at)
 
-    async def save_thread_changes(
+    async def chatkit_save_thread_changes(
         self, thread: ThreadMetadata, changed: frozenset[str], context: RequestContext
     ) -> None:
         """Save the named fields only; raises ``NotFoundError`` if the thread is gone."""
@@ -170,7 +170,7 @@ class PostgresStore(Store[RequestContext]):
         items = [self._to_item(row, context) for row in rows if row.id is not None]
         return _to_page(items, limit)
 
-    async def load_items_json(
+    async def chatkit_load_items_json(
         self, thread_id: str, after: str | None, limit: int, order: str, context: RequestContext
     ) -> bytes:
         """Return a page of visible items as stored: joined as bytes, nothing is parsed.
@@ -256,7 +256,7 @@ class PostgresStore(Store[RequestContext]):
         """Delete an item; an unknown id is harmless."""
         await self._write(sql.DELETE_ITEM, context, thread_id, item_id)
 
-    async def delete_items_after(
+    async def chatkit_delete_items_after(
         self, thread_id: str, item_id: str, context: RequestContext
     ) -> None:
         """Delete every newer item, all or none; raises ``NotFoundError``."""
@@ -268,14 +268,14 @@ class PostgresStore(Store[RequestContext]):
             missing=f"Item {item_id} not found",
         )
 
-    async def mark_once(self, thread_id: str, key: str, context: RequestContext) -> bool:
+    async def chatkit_mark_once(self, thread_id: str, key: str, context: RequestContext) -> bool:
         """Leave a mark in the thread, in one statement; return False where it was there already."""
         mark = create_mark(thread_id, key)
         return await self._write(
             sql.MARK_ONCE, context, thread_id, *self._item_values(mark, context)
         )
 
-    async def add_user_message(
+    async def chatkit_add_user_message(
         self,
         thread: ThreadMetadata,
         item: UserMessageItem,
@@ -318,9 +318,9 @@ class PostgresStore(Store[RequestContext]):
 
     async def load_attachment(self, attachment_id: str, context: RequestContext) -> Attachment:
         """Return an attachment; raises ``NotFoundError``."""
-        return (await self.load_attachments([attachment_id], context))[0]
+        return (await self.chatkit_load_attachments([attachment_id], context))[0]
 
-    async def load_attachments(
+    async def chatkit_load_attachments(
         self, attachment_ids: Sequence[str], context: RequestContext
     ) -> list[Attachment]:
         """Return attachments in the given order; raises ``NotFoundError``."""
@@ -343,7 +343,7 @@ class PostgresStore(Store[RequestContext]):
             missing=f"Attachment {attachment_id} not found",
         )
 
-    async def save_feedback(
+    async def chatkit_save_feedback(
         self,
         thread_id: str,
         item_ids: Sequence[str],

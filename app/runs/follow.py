@@ -143,7 +143,7 @@ async def _load_answer(
 ) -> list[ThreadItem]:
     """Return the visible items behind the newest user message, oldest first."""
     answer: list[ThreadItem] = []
-    async for item in store.scan_items(thread_id, context):
+    async for item in store.chatkit_scan_items(thread_id, context):
         if item.type == "user_message":
             break
         if not is_hidden(item):

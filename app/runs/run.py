@@ -188,7 +188,7 @@ class Run:
         while True:
             self._is_writing = True
             try:
-                self._pipeline = await self._server.open_turn(self._request, self._context)
+                self._pipeline = await self._server.chatkit_open_turn(self._request, self._context)
                 self.thread_id = self._pipeline.thread_id
             except ThreadBusyError:
                 if self._options.thread_busy == "reject":

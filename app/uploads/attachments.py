@@ -246,7 +246,7 @@ class UploadStore(AttachmentStore[RequestContext]):
 
     # --- sending ---------------------------------------------------------------------------------
 
-    async def finish_uploads(
+    async def chatkit_finish_uploads(
         self, attachments: Sequence[Attachment], context: RequestContext
     ) -> list[Attachment]:
         """Return the files of a message, all of them finished.
@@ -342,7 +342,7 @@ class UploadStore(AttachmentStore[RequestContext]):
 
     # --- the assistant ---------------------------------------------------------------------------
 
-    async def load_content(
+    async def chatkit_load_content(
         self, attachment_id: str, context: RequestContext, *, max_bytes: int, max_text_bytes: int
     ) -> AttachmentContent | None:
         """Return what a model can be given of a file; None for what it cannot read."""
@@ -367,7 +367,9 @@ class UploadStore(AttachmentStore[RequestContext]):
             max_text_bytes=max_text_bytes,
         )
 
-    async def save_generated_image(self, data: bytes, context: RequestContext) -> str | None:
+    async def chatkit_save_generated_image(
+        self, data: bytes, context: RequestContext
+    ) -> str | None:
         """Keep an image that the assistant made, and return its URL.
 
         It counts among the user's files, but limits on what users attach do not refuse it.
@@ -386,7 +388,7 @@ class UploadStore(AttachmentStore[RequestContext]):
             raise
         return self.urls.make("files", context.public_url, context.user_id, attachment.id)
 
-    def find_attachment_id(self, url: str) -> str | None:
+    def chatkit_find_attachment_id(self, url: str) -> str | None:
         """Return the id of the file that a URL of ours leads to."""
         return self.urls.find_attachment_id(url)
 

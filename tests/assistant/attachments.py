@@ -20,7 +20,7 @@ class MemoryAttachments(AttachmentStore[RequestContext]):
     async def delete_attachment(self, attachment_id: str, context: RequestContext) -> None:
         del self.contents[attachment_id]
 
-    async def load_content(
+    async def chatkit_load_content(
         self, attachment_id: str, context: RequestContext, *, max_bytes: int, max_text_bytes: int
     ) -> AttachmentContent | None:
         self.loaded.append(attachment_id)
@@ -29,12 +29,14 @@ class MemoryAttachments(AttachmentStore[RequestContext]):
             raise content
         return content
 
-    async def save_generated_image(self, data: bytes, context: RequestContext) -> str | None:
+    async def chatkit_save_generated_image(
+        self, data: bytes, context: RequestContext
+    ) -> str | None:
         self.images.append(data)
         self.contents[f"atc_{len(self.images)}"] = AttachmentContent("image", "image/png", data)
         return f"{URL}atc_{len(self.images)}?signature=fresh"
 
-    def find_attachment_id(self, url: str) -> str | None:
+    def chatkit_find_attachment_id(self, url: str) -> str | None:
         return url.removeprefix(URL).partition("?")[0] if url.startswith(URL) else None
 
 

@@ -134,7 +134,7 @@ async def open_turn(
     """Open the turn of a streaming request, as a run does."""
     parsed = parse_request(request)
     assert is_streaming_req(parsed)
-    return await server.open_turn(parsed, context)
+    return await server.chatkit_open_turn(parsed, context)
 
 
 async def stream(
@@ -192,7 +192,7 @@ async def visible(
     store: Store[RequestContext], context: RequestContext = ADA, thread_id: str = THREAD_ID
 ) -> list[Event]:
     """Return the items of a thread as a client that reloads gets them."""
-    page = json.loads(await store.load_items_json(thread_id, None, 100, "asc", context))
+    page = json.loads(await store.chatkit_load_items_json(thread_id, None, 100, "asc", context))
     assert page["has_more"] is False
     return page["data"]
 
@@ -206,12 +206,12 @@ def notes(store: MemoryStore, thread_id: str = THREAD_ID) -> list[str]:
 
 WRITES = (
     "save_thread",
-    "save_thread_changes",
-    "add_user_message",
+    "chatkit_save_thread_changes",
+    "chatkit_add_user_message",
     "add_thread_item",
     "save_item",
     "delete_thread_item",
-    "delete_items_after",
+    "chatkit_delete_items_after",
     "save_attachment",
     "delete_thread",
 )
@@ -234,9 +234,11 @@ class WatchedStore(MemoryStore):
 def _watch(name: str) -> Callable[..., Any]:
     async def call(self: WatchedStore, *args: Any, **kwargs: Any) -> Any:
         entity = (
-            args[1] if name in ("add_user_message", "add_thread_item", "save_item") else args[0]
+            args[1]
+            if name in ("chatkit_add_user_message", "add_thread_item", "save_item")
+            else args[0]
         )
-        if name in ("delete_thread_item", "delete_items_after"):
+        if name in ("delete_thread_item", "chatkit_delete_items_after"):
             entity = args[1]
         entity_id = entity if isinstance(entity, str) else entity.id
         await self.on_write(name, entity_id)

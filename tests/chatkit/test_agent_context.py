@@ -292,7 +292,7 @@ async def test_workflow_goes_on_when_the_thread_ends_with_it(
     behind: tuple[ThreadItem, ...], with_history: bool
 ) -> None:
     old = [workflow_item("One"), *behind]
-    context = await create_context(*old, loaded_history=old if with_history else None)
+    context = await create_context(*old, chatkit_loaded_history=old if with_history else None)
 
     stream = stream_agent_response(context, FakeRun(turn(text("Hi"))))  # type: ignore[arg-type] - as much of a result as is needed
     first = await anext(stream)

@@ -41,7 +41,7 @@ class Server(ActingServer):
     def __init__(self, store: Store[RequestContext]) -> None:
         super().__init__([done(answer("new", "Hi"))], store, Uploads([]))
 
-    def check_action(self, *args: Any, **kwargs: Any) -> None:
+    def chatkit_check_action(self, *args: Any, **kwargs: Any) -> None:
         """Let every action through: which ones are refused is told in test_actions.py."""
 
     async def sync_action(self, *args: Any) -> SyncCustomActionResponse:
@@ -196,7 +196,7 @@ async def test_output_comes_back_when_it_is_as_deep_as_the_parser_allows() -> No
     server = await create_server()
     request = body("threads.add_client_tool_output", thread_id=THREAD_ID, result="?")
     await process(server, request.replace(b'"?"', value.encode()))
-    page = json.loads(await server.store.load_items_json(THREAD_ID, None, 100, "asc", ADA))
+    page = json.loads(await server.store.chatkit_load_items_json(THREAD_ID, None, 100, "asc", ADA))
     assert json.dumps(page["data"][-2]["output"], separators=(",", ":")) == value
 
 
@@ -625,6 +625,6 @@ async def test_infinite_number_becomes_null_when_it_is_valid_json_but_too_large(
     server = await create_server()
     request = body("threads.add_client_tool_output", thread_id=THREAD_ID, result="?")
     await process(server, request.replace(b'"?"', b"[1e400,-1e400]"))
-    page = await server.store.load_items_json(THREAD_ID, None, 100, "asc", ADA)
+    page = await server.store.chatkit_load_items_json(THREAD_ID, None, 100, "asc", ADA)
     calls = [each for each in json.loads(page)["data"] if each["type"] == "client_tool_call"]
     assert calls[0]["output"] == [None, None]

@@ -77,9 +77,9 @@ async def test_pages_follow_each_other_when_the_cursor_is_no_item_id() -> None:
 async def test_page_is_full_when_hidden_items_lie_between_and_the_cursor_is_no_item_id() -> None:
     items = [hidden("h1"), answer("a", "1"), hidden("h2"), hidden("h3"), answer("b", "2")]
     store = await offset_store(*items, answer("c", "3"))
-    page = json.loads(await store.load_items_json(THREAD_ID, None, 2, "asc", ADA))
+    page = json.loads(await store.chatkit_load_items_json(THREAD_ID, None, 2, "asc", ADA))
     assert [each["id"] for each in page["data"]] == ["a", "b"]
-    rest = json.loads(await store.load_items_json(THREAD_ID, page["after"], 2, "asc", ADA))
+    rest = json.loads(await store.chatkit_load_items_json(THREAD_ID, page["after"], 2, "asc", ADA))
     assert [each["id"] for each in rest["data"]] == ["c"]
     assert rest["has_more"] is False
 

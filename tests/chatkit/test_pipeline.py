@@ -314,7 +314,7 @@ class HoldingStore(WatchedStore):
         ("save_item", "b"),
         ("save_item", "v"),
         ("delete_thread_item", "w"),
-        ("save_thread_changes", THREAD_ID),
+        ("chatkit_save_thread_changes", THREAD_ID),
     ],
 )
 async def test_write_is_carried_through_when_it_is_under_way_at_the_cancel(
@@ -447,7 +447,7 @@ async def test_hook_gets_the_unfinished_items_when_the_stream_is_cancelled() -> 
     assert len(store.items(THREAD_ID, ADA)) == 1
 
 
-@pytest.mark.parametrize("broken", ["add_thread_item", "save_thread_changes"])
+@pytest.mark.parametrize("broken", ["add_thread_item", "chatkit_save_thread_changes"])
 async def test_cancel_is_raised_and_the_rest_is_saved_when_a_write_of_the_clean_up_fails(
     broken: str, logged: pytest.LogCaptureFixture
 ) -> None:
@@ -689,7 +689,7 @@ async def test_text_is_kept_when_the_write_of_the_finished_answer_fails_once() -
 
 
 async def test_stream_ends_with_one_error_when_the_title_cannot_be_saved() -> None:
-    store = BrokenStore("save_thread_changes")
+    store = BrokenStore("chatkit_save_thread_changes")
     await store_with(store=store)
 
     async def respond(thread: ThreadMetadata, *_: Any) -> AsyncIterator[ThreadStreamEvent]:

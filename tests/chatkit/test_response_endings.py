@@ -298,7 +298,7 @@ async def test_cancellation_is_a_failure_when_it_comes_from_within_the_run() -> 
 
 async def test_no_cyclic_garbage_is_made_when_text_streams() -> None:
     async def garbage_of(deltas: int) -> int:
-        context = await create_context(loaded_history=[])
+        context = await create_context(chatkit_loaded_history=[])
         steps = turn(text(*["x"] * deltas))
         gc.collect()
         await collect([], context, FakeRun(steps))
@@ -353,7 +353,7 @@ async def test_what_was_produced_is_removed_in_order_when_an_output_guardrail_tr
 
 
 async def test_queued_events_are_dropped_when_a_guardrail_trips() -> None:
-    context = await create_context(loaded_history=[])
+    context = await create_context(chatkit_loaded_history=[])
     stream = stream_agent_response(
         context,
         FakeRun(  # type: ignore[arg-type] - as much of a result as is needed
@@ -376,7 +376,7 @@ def _tripwire() -> Exception:
 
 
 async def test_nothing_is_left_over_when_the_context_is_used_again() -> None:
-    context = await create_context(loaded_history=[])
+    context = await create_context(chatkit_loaded_history=[])
     with pytest.raises(InputGuardrailTripwireTriggered):
         await collect([], context, FakeRun([*turn(text("a")), _tripwire()]))
     events: list[ThreadStreamEvent] = []

@@ -190,7 +190,7 @@ async def test_stored_workflow_shows_the_result_when_its_hosted_tool_finishes_be
 
 async def test_hosted_tool_is_hidden_when_the_converter_says_so() -> None:
     class Quiet(ResponseStreamConverter):
-        async def hosted_tool_to_task(self, item: Any, *, done: bool) -> Task | None:
+        async def chatkit_hosted_tool_to_task(self, item: Any, *, done: bool) -> Task | None:
             return None if item.type == "web_search_call" else SearchTask()
 
     events = await run([turn(web_search("cats"), text("Hi"))], converter=Quiet())

@@ -217,7 +217,7 @@ async def test_id_is_replaced_when_it_is_unfit_or_taken(raw_id: str) -> None:
 async def test_id_is_replaced_when_an_older_item_of_the_thread_has_it() -> None:
     older = AssistantMessageItem(id="msg_a", thread_id=THREAD_ID, created_at=now(), content=[])
     events = await run(
-        [turn(text("New", id="msg_a"))], await create_context(loaded_history=[older])
+        [turn(text("New", id="msg_a"))], await create_context(chatkit_loaded_history=[older])
     )
     assert items(events)[0].id != "msg_a"
 
@@ -231,20 +231,22 @@ async def test_id_is_replaced_when_an_item_beyond_the_loaded_history_has_it(
         for number in range(RECENT_ITEMS + 1)
     ]
     history = None if loaded is None else older[len(older) - loaded :]
-    context = await create_context(*older, loaded_history=history)
+    context = await create_context(*older, chatkit_loaded_history=history)
     turns = [turn(text("One", id="msg_0"), call("ask", id="msg_0")), turn(text("2", id="msg_new"))]
     one, asked = items(await run(turns, context, tools=[ask], stop_at=["ask"]))
     assert "msg_0" not in (one.id, asked.id)
 
 
 async def test_id_is_replaced_when_an_earlier_run_of_the_context_had_it() -> None:
-    context = await create_context(loaded_history=[], history_is_whole=True)
+    context = await create_context(chatkit_loaded_history=[], chatkit_history_is_whole=True)
     [one] = items(await run([turn(text("One", id="msg_0"))], context))
     [two] = items(await run([turn(text("Two", id="msg_0"))], context))
     assert one.id == "msg_0" != two.id
 
 
-@pytest.mark.parametrize("fields", [{}, {"loaded_history": [], "history_is_whole": True}])
+@pytest.mark.parametrize(
+    "fields", [{}, {"chatkit_loaded_history": [], "chatkit_history_is_whole": True}]
+)
 async def test_store_is_not_asked_for_an_id_when_the_whole_history_is_known(
     fields: dict[str, Any],
 ) -> None:
@@ -254,7 +256,7 @@ async def test_store_is_not_asked_for_an_id_when_the_whole_history_is_known(
 
 
 async def test_store_is_not_read_when_the_caller_gives_the_history() -> None:
-    context = await create_context(loaded_history=[])
+    context = await create_context(chatkit_loaded_history=[])
     context.store.load_thread_items = None  # type: ignore[method-assign] - any call would fail
     assert items(await run([turn(text("Hi"))], context))
 

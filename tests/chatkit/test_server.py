@@ -163,9 +163,9 @@ async def test_store_has_what_an_event_says_when_the_event_is_sent(
     await store_with(answer("old", "x"), store=store)
     result = await open_stream(ScriptedServer([event], store), say())
     assert read_frame(await anext(result.json_events))["type"] == "thread.item.done"
-    assert [name for name, _ in store.log][-1] == "add_user_message"
+    assert [name for name, _ in store.log][-1] == "chatkit_add_user_message"
     await anext(result.json_events)
-    assert [name for name, _ in store.log][-1] == "add_user_message"
+    assert [name for name, _ in store.log][-1] == "chatkit_add_user_message"
     await anext(result.json_events)
     assert store.log[-1] == write
     await result.json_events.aclose()
@@ -177,7 +177,7 @@ async def test_nothing_is_stored_when_an_item_is_only_announced_and_updated() ->
     result = await open_stream(ScriptedServer(ANSWER, store), say())
     for _ in range(4):
         await anext(result.json_events)
-    assert [name for name, _ in store.log][-1] == "add_user_message"
+    assert [name for name, _ in store.log][-1] == "chatkit_add_user_message"
     await anext(result.json_events)
     assert store.log[-1] == ("add_thread_item", "new")
     await result.json_events.aclose()

@@ -70,7 +70,7 @@ class ToolServer(ChatKitServer[RequestContext]):
             thread=thread,
             store=self.store,
             request_context=context,
-            loaded_history=history,
+            chatkit_loaded_history=history,
         )
         result = Runner.run_streamed(
             self.agent,

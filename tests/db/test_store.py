@@ -82,7 +82,7 @@ async def load_ids(store: AnyStore, context: Context) -> list[str]:
 async def load_json(store: AnyStore, context: Context, **paging: Any) -> dict[str, Any]:
     after, limit = paging.get("after"), paging.get("limit", 100)
     order = paging.get("order", "asc")
-    return json.loads(await store.load_items_json(THREAD_ID, after, limit, order, context))
+    return json.loads(await store.chatkit_load_items_json(THREAD_ID, after, limit, order, context))
 
 
 # --- threads -------------------------------------------------------------------------------------
@@ -124,7 +124,7 @@ async def test_only_named_fields_change_when_a_stale_thread_is_saved(
     await store.save_thread(stale, context)
     await store.save_thread(thread(title="renamed", allowed_image_domains=["new"]), context)
     stale.metadata, stale.status = {"step": 2}, LockedStatus()
-    await store.save_thread_changes(stale, frozenset({"metadata", "status"}), context)
+    await store.chatkit_save_thread_changes(stale, frozenset({"metadata", "status"}), context)
     assert await store.load_thread(THREAD_ID, context) == thread(
         title="renamed",
         allowed_image_domains=["new"],
@@ -140,13 +140,13 @@ async def test_field_is_emptied_when_it_is_named(
     await store.save_thread(thread(title="t", allowed_image_domains=["a"]), context)
     empty = thread(title=None, allowed_image_domains=value)
     names = frozenset({"title", "allowed_image_domains"})
-    await store.save_thread_changes(empty, names, context)
+    await store.chatkit_save_thread_changes(empty, names, context)
     assert await store.load_thread(THREAD_ID, context) == empty
 
 
 async def test_everything_goes_when_a_thread_is_deleted(store: AnyStore, context: Context) -> None:
     await fill(store, context, answer("a", "x"), answer("b", "y"))
-    await store.save_feedback(THREAD_ID, ["a"], "positive", context)
+    await store.chatkit_save_feedback(THREAD_ID, ["a"], "positive", context)
     await store.delete_thread(THREAD_ID, context)
     with pytest.raises(NotFoundError):
         await store.load_thread(THREAD_ID, context)
@@ -220,7 +220,7 @@ async def test_everything_behind_goes_when_items_after_one_are_deleted(
     await store.save_thread(thread("thr_2"), context)
     await store.add_thread_item("thr_2", answer("b", "x"), context)
     for _ in range(2):
-        await store.delete_items_after(THREAD_ID, "a", context)
+        await store.chatkit_delete_items_after(THREAD_ID, "a", context)
         assert await load_ids(store, context) == ["c", "a"]
     assert (await store.load_item("thr_2", "b", context)).id == "b"
 
@@ -230,7 +230,7 @@ async def test_nothing_goes_when_the_item_to_go_back_to_is_unknown(
 ) -> None:
     await fill(store, context, answer("a", "1"), answer("b", "2"))
     with pytest.raises(NotFoundError):
-        await store.delete_items_after(THREAD_ID, "x", context)
+        await store.chatkit_delete_items_after(THREAD_ID, "x", context)
     assert await load_ids(store, context) == ["a", "b"]
 
 
@@ -271,7 +271,7 @@ async def play(store: AnyStore, context: Context, writes: list[tuple[str, str]])
             await store.delete_thread_item(THREAD_ID, item_id, context)
             model.pop(item_id, None)
         elif kind == "back" and item_id in model:
-            await store.delete_items_after(THREAD_ID, item_id, context)
+            await store.chatkit_delete_items_after(THREAD_ID, item_id, context)
             kept = list(model)[: list(model).index(item_id) + 1]
             model = {each: model[each] for each in kept}
         elif kind != "back":
@@ -394,7 +394,7 @@ async def test_unfinished_answers_are_the_newest_items_when_one_is_being_written
     context = RequestContext(user_id=uuid.uuid4().hex)
     store = PostgresStore(Database(pool))
     model = await play(store, context, writes)
-    await store.begin_turn(THREAD_ID, run_of(context))
+    await store.chatkit_begin_turn(THREAD_ID, run_of(context))
     snapshot = [json.loads(dump_wire(answer(each, "so far"))) for each in unfinished]
     set_snapshot = "UPDATE runs SET snapshot = $2::jsonb WHERE user_id = $1"
     await query(store, set_snapshot, context, json.dumps(snapshot))
@@ -422,25 +422,31 @@ def looks(store: AnyStore, context: Context) -> Calls:
     changed = frozenset({"title"})
     return {
         "load_thread": lambda: store.load_thread(THREAD_ID, context),
-        "begin_turn": lambda: store.begin_turn(THREAD_ID, context),
-        "save_thread_changes": lambda: store.save_thread_changes(
+        "chatkit_begin_turn": lambda: store.chatkit_begin_turn(THREAD_ID, context),
+        "chatkit_save_thread_changes": lambda: store.chatkit_save_thread_changes(
             thread(title="x"), changed, context
         ),
         "delete_thread": lambda: store.delete_thread(THREAD_ID, context),
         "load_threads": lambda: store.load_threads(1, THREAD_ID, "asc", context),
         "load_thread_items": lambda: store.load_thread_items(THREAD_ID, None, 1, "asc", context),
-        "load_items_json": lambda: store.load_items_json(THREAD_ID, None, 1, "asc", context),
+        "chatkit_load_items_json": lambda: store.chatkit_load_items_json(
+            THREAD_ID, None, 1, "asc", context
+        ),
         "load_item": lambda: store.load_item(THREAD_ID, "a", context),
         "add_thread_item": lambda: store.add_thread_item(THREAD_ID, answer("a", "x"), context),
         "save_item": lambda: store.save_item(THREAD_ID, answer("a", "x"), context),
-        "delete_items_after": lambda: store.delete_items_after(THREAD_ID, "a", context),
-        "add_user_message": lambda: store.add_user_message(
+        "chatkit_delete_items_after": lambda: store.chatkit_delete_items_after(
+            THREAD_ID, "a", context
+        ),
+        "chatkit_add_user_message": lambda: store.chatkit_add_user_message(
             thread(), question("q"), [], context, new_thread=False
         ),
         "load_attachment": lambda: store.load_attachment("atc_1", context),
-        "load_attachments": lambda: store.load_attachments(["atc_1"], context),
+        "chatkit_load_attachments": lambda: store.chatkit_load_attachments(["atc_1"], context),
         "delete_attachment": lambda: store.delete_attachment("atc_1", context),
-        "save_feedback": lambda: store.save_feedback(THREAD_ID, ["a"], "positive", context),
+        "chatkit_save_feedback": lambda: store.chatkit_save_feedback(
+            THREAD_ID, ["a"], "positive", context
+        ),
     }
 
 
@@ -467,7 +473,7 @@ async def test_cursor_is_not_found_when_it_is_unknown(
     await fill(store, context, answer("a", "x"))
     for look in (
         store.load_thread_items(THREAD_ID, "x", 1, order, context),
-        store.load_items_json(THREAD_ID, "x", 1, order, context),
+        store.chatkit_load_items_json(THREAD_ID, "x", 1, order, context),
         store.load_threads(1, "x", order, context),
     ):
         with pytest.raises(NotFoundError):
@@ -480,7 +486,7 @@ async def test_nothing_collides_when_two_users_have_the_same_ids(
     other = RequestContext(user_id=f"{context.user_id}_2")
     for each, text in ((context, "one"), (other, "two")):
         await store.save_attachment(file().model_copy(update={"name": text}), each)
-        await store.add_user_message(
+        await store.chatkit_add_user_message(
             thread(title=text), question("q", text, file()), [file()], each, new_thread=True
         )
         await store.add_thread_item(THREAD_ID, answer("a", text), each)
@@ -501,7 +507,7 @@ async def test_attachment_comes_back_with_its_metadata_when_saved(
     assert await store.load_attachment("atc_1", context) == file()
     changed = file(thread_id="thr_1").model_copy(update={"metadata": None, "name": "b"})
     await store.save_attachment(changed, context)
-    assert await store.load_attachments(["atc_1"], context) == [changed]
+    assert await store.chatkit_load_attachments(["atc_1"], context) == [changed]
     await store.delete_attachment("atc_1", context)
     with pytest.raises(NotFoundError):
         await store.load_attachment("atc_1", context)
@@ -512,11 +518,11 @@ async def test_attachments_come_in_the_order_asked_for_when_there_are_several(
 ) -> None:
     for each in "abc":
         await store.save_attachment(file(each), context)
-    loaded = await store.load_attachments(["c", "a", "b"], context)
+    loaded = await store.chatkit_load_attachments(["c", "a", "b"], context)
     assert [each.id for each in loaded] == ["c", "a", "b"]
-    assert await store.load_attachments([], context) == []
+    assert await store.chatkit_load_attachments([], context) == []
     with pytest.raises(NotFoundError):
-        await store.load_attachments(["a", "x"], context)
+        await store.chatkit_load_attachments(["a", "x"], context)
 
 
 async def test_attachment_metadata_stays_on_the_server_when_a_page_is_read(
@@ -524,8 +530,8 @@ async def test_attachment_metadata_stays_on_the_server_when_a_page_is_read(
 ) -> None:
     await store.save_attachment(file(), context)
     item = question("q", "Look", file(thread_id=THREAD_ID))
-    await store.add_user_message(thread(), item, item.attachments, context, new_thread=True)
-    page = await store.load_items_json(THREAD_ID, None, 9, "asc", context)
+    await store.chatkit_add_user_message(thread(), item, item.attachments, context, new_thread=True)
+    page = await store.chatkit_load_items_json(THREAD_ID, None, 9, "asc", context)
     assert b"secret" not in page
     assert b"metadata" not in page
     loaded = await store.load_item(THREAD_ID, "q", context)
@@ -542,28 +548,30 @@ async def test_thread_message_and_binding_are_there_when_a_thread_begins(
         await store.save_attachment(each, context)
     bound = [each.model_copy(update={"thread_id": THREAD_ID}) for each in files]
     new = thread(title="t", metadata={"a": 1})
-    await store.add_user_message(new, question("q", "x", *bound), bound, context, new_thread=True)
+    await store.chatkit_add_user_message(
+        new, question("q", "x", *bound), bound, context, new_thread=True
+    )
     assert await store.load_thread(THREAD_ID, context) == new
     assert await load_ids(store, context) == ["q"]
-    assert await store.load_attachments(["a", "b"], context) == bound
+    assert await store.chatkit_load_attachments(["a", "b"], context) == bound
 
 
 async def test_mark_is_left_once_and_stays_when_items_are_deleted(
     store: AnyStore, context: Context
 ) -> None:
     await fill(store, context, answer("a", "x"))
-    assert await store.mark_once(THREAD_ID, "key", context)
-    assert not await store.mark_once(THREAD_ID, "key", context)
+    assert await store.chatkit_mark_once(THREAD_ID, "key", context)
+    assert not await store.chatkit_mark_once(THREAD_ID, "key", context)
     await store.add_thread_item(THREAD_ID, answer("b", "y"), context)
-    await store.delete_items_after(THREAD_ID, "a", context)
-    assert not await store.mark_once(THREAD_ID, "key", context)
+    await store.chatkit_delete_items_after(THREAD_ID, "a", context)
+    assert not await store.chatkit_mark_once(THREAD_ID, "key", context)
     page = await load_json(store, context)
     assert [each["id"] for each in page["data"]] == ["a"]
-    await store.remove_mark(THREAD_ID, "key", context)
+    await store.chatkit_remove_mark(THREAD_ID, "key", context)
     assert await load_ids(store, context) == ["a"]
-    assert await store.mark_once(THREAD_ID, "key", context)
+    assert await store.chatkit_mark_once(THREAD_ID, "key", context)
     with pytest.raises(NotFoundError):
-        await store.mark_once("thr_unknown", "key", context)
+        await store.chatkit_mark_once("thr_unknown", "key", context)
 
 
 @pytest.mark.parametrize("kind", ["positive", "negative"])
@@ -571,8 +579,8 @@ async def test_feedback_is_kept_when_items_are_the_callers(
     store: AnyStore, context: Context, kind: Any
 ) -> None:
     await fill(store, context, answer("a", "x"), answer("b", "y"))
-    await store.save_feedback(THREAD_ID, ["a", "b", "a"], "positive", context)
-    await store.save_feedback(THREAD_ID, ["a"], kind, context)
+    await store.chatkit_save_feedback(THREAD_ID, ["a", "b", "a"], "positive", context)
+    await store.chatkit_save_feedback(THREAD_ID, ["a"], kind, context)
     assert await load_feedback(store, context) == {"a": kind, "b": "positive"}
 
 
@@ -581,10 +589,10 @@ async def test_no_feedback_is_kept_when_one_item_is_unknown(
 ) -> None:
     await fill(store, context, answer("a", "x"))
     with pytest.raises(NotFoundError):
-        await store.save_feedback(THREAD_ID, ["a", "x"], "positive", context)
+        await store.chatkit_save_feedback(THREAD_ID, ["a", "x"], "positive", context)
     with pytest.raises(NotFoundError):
-        await store.save_feedback("thr_unknown", [], "positive", context)
-    await store.save_feedback(THREAD_ID, [], "positive", context)
+        await store.chatkit_save_feedback("thr_unknown", [], "positive", context)
+    await store.chatkit_save_feedback(THREAD_ID, [], "positive", context)
     assert await load_feedback(store, context) == {}
 
 
@@ -628,11 +636,11 @@ async def test_attachment_is_refused_when_it_is_of_another_thread(
     files: list[Attachment] = [file("free"), file("taken")]
     for new_thread, name in ((False, THREAD_ID), (True, "thr_3")):
         with pytest.raises(UnprocessableError):
-            await postgres.add_user_message(
+            await postgres.chatkit_add_user_message(
                 thread(name), question("q"), files, context, new_thread=new_thread
             )
     with pytest.raises(UnprocessableError):
-        await postgres.add_user_message(
+        await postgres.chatkit_add_user_message(
             thread(), question("q"), [file("unknown")], context, new_thread=False
         )
     assert await load_ids(postgres, context) == []
@@ -653,7 +661,7 @@ async def test_attachment_goes_to_one_thread_when_two_send_it_at_once(
     files = [[file("a"), file("b")], [file("b"), file("a")]]
     results = await asyncio.gather(
         *(
-            postgres.add_user_message(
+            postgres.chatkit_add_user_message(
                 thread(name), question("q"), files[number % 2], context, new_thread=False
             )
             for number, name in enumerate(names)
@@ -663,7 +671,7 @@ async def test_attachment_goes_to_one_thread_when_two_send_it_at_once(
     won = [name for name, result in zip(names, results, strict=True) if result is None]
     assert len(won) == 1
     assert sum(isinstance(each, UnprocessableError) for each in results) == 3
-    bound = await postgres.load_attachments(["a", "b"], context)
+    bound = await postgres.chatkit_load_attachments(["a", "b"], context)
     assert {each.thread_id for each in bound} == {won[0]}
 
 
@@ -684,15 +692,15 @@ async def test_turn_is_claimed_once_when_two_runs_want_the_thread(
 ) -> None:
     await fill(postgres, context)
     first, second = run_of(context), run_of(context, "run_2")
-    assert await postgres.begin_turn(THREAD_ID, first) == thread()
+    assert await postgres.chatkit_begin_turn(THREAD_ID, first) == thread()
     with pytest.raises(ThreadBusyError):
-        await postgres.begin_turn(THREAD_ID, second)
-    assert await postgres.begin_turn(THREAD_ID, first) == thread()
+        await postgres.chatkit_begin_turn(THREAD_ID, second)
+    assert await postgres.chatkit_begin_turn(THREAD_ID, first) == thread()
     assert await run_states(postgres, context) == {"run_1": "running"}
     await query(postgres, END_RUN, context, "run_1")
-    assert await postgres.begin_turn(THREAD_ID, second) == thread()
+    assert await postgres.chatkit_begin_turn(THREAD_ID, second) == thread()
     with pytest.raises(ThreadBusyError):
-        await postgres.begin_turn(THREAD_ID, first)
+        await postgres.chatkit_begin_turn(THREAD_ID, first)
 
 
 async def test_one_run_claims_the_turn_when_many_try_at_once(
@@ -700,7 +708,10 @@ async def test_one_run_claims_the_turn_when_many_try_at_once(
 ) -> None:
     await fill(postgres, context)
     results = await asyncio.gather(
-        *(postgres.begin_turn(THREAD_ID, run_of(context, f"run_{each}")) for each in range(5)),
+        *(
+            postgres.chatkit_begin_turn(THREAD_ID, run_of(context, f"run_{each}"))
+            for each in range(5)
+        ),
         return_exceptions=True,
     )
     assert sum(isinstance(each, ThreadMetadata) for each in results) == 1
@@ -711,7 +722,7 @@ async def test_nothing_is_claimed_when_the_thread_is_unknown(
     postgres: PostgresStore, context: Context
 ) -> None:
     with pytest.raises(NotFoundError):
-        await postgres.begin_turn(THREAD_ID, run_of(context))
+        await postgres.chatkit_begin_turn(THREAD_ID, run_of(context))
     assert await run_states(postgres, context) == {}
 
 
@@ -720,11 +731,11 @@ async def test_run_begins_with_its_thread_when_the_thread_is_new(
 ) -> None:
     run = run_of(context)
     for _ in range(2):  # a statement may be sent twice, where a connection broke
-        await postgres.add_user_message(thread(), question("q"), [], run, new_thread=True)
+        await postgres.chatkit_add_user_message(thread(), question("q"), [], run, new_thread=True)
     assert await run_states(postgres, context) == {"run_1": "running"}
     assert await load_ids(postgres, context) == ["q"]
     with pytest.raises(ThreadBusyError):
-        await postgres.begin_turn(THREAD_ID, run_of(context, "run_2"))
+        await postgres.chatkit_begin_turn(THREAD_ID, run_of(context, "run_2"))
 
 
 async def test_pages_and_a_deleted_thread_are_as_ever_when_a_run_reads(
@@ -732,7 +743,7 @@ async def test_pages_and_a_deleted_thread_are_as_ever_when_a_run_reads(
 ) -> None:
     await fill(postgres, context, answer("a", "x"))
     run = run_of(context)
-    await postgres.begin_turn(THREAD_ID, run)
+    await postgres.chatkit_begin_turn(THREAD_ID, run)
     await query(postgres, END_RUN, context, "run_1")
     assert await load_ids(postgres, run) == ["a"]
 
@@ -741,23 +752,27 @@ def writes(store: AnyStore, context: Context) -> Calls:
     """Return every call that writes, for what ``fill`` stores."""
     return {
         "save_thread": lambda: store.save_thread(thread(title="x"), context),
-        "save_thread_changes": lambda: store.save_thread_changes(
+        "chatkit_save_thread_changes": lambda: store.chatkit_save_thread_changes(
             thread(title="x"), frozenset({"title"}), context
         ),
         "add_thread_item": lambda: store.add_thread_item(THREAD_ID, answer("b", "new"), context),
         "save_item": lambda: store.save_item(THREAD_ID, answer("a", "new"), context),
         "delete_thread_item": lambda: store.delete_thread_item(THREAD_ID, "a", context),
-        "delete_items_after": lambda: store.delete_items_after(THREAD_ID, "first", context),
-        "add_user_message": lambda: store.add_user_message(
+        "chatkit_delete_items_after": lambda: store.chatkit_delete_items_after(
+            THREAD_ID, "first", context
+        ),
+        "chatkit_add_user_message": lambda: store.chatkit_add_user_message(
             thread(), question("q"), [file()], context, new_thread=False
         ),
-        "add_user_message_to_a_new_thread": lambda: store.add_user_message(
+        "add_user_message_to_a_new_thread": lambda: store.chatkit_add_user_message(
             thread("thr_2"), question("q"), [file()], context, new_thread=True
         ),
         "save_attachment": lambda: store.save_attachment(file("atc_2"), context),
-        "save_feedback": lambda: store.save_feedback(THREAD_ID, ["a"], "positive", context),
-        "mark_once": lambda: store.mark_once(THREAD_ID, "key", context),
-        "remove_mark": lambda: store.remove_mark(THREAD_ID, "key", context),
+        "chatkit_save_feedback": lambda: store.chatkit_save_feedback(
+            THREAD_ID, ["a"], "positive", context
+        ),
+        "chatkit_mark_once": lambda: store.chatkit_mark_once(THREAD_ID, "key", context),
+        "chatkit_remove_mark": lambda: store.chatkit_remove_mark(THREAD_ID, "key", context),
         "delete_attachment": lambda: store.delete_attachment("atc_1", context),
         "delete_thread": lambda: store.delete_thread(THREAD_ID, context),
     }
@@ -778,7 +793,7 @@ async def test_nothing_is_written_when_the_run_is_lost(
     await fill(postgres, context, question("first"), answer("a", "old"))
     await postgres.save_attachment(file(), context)
     run = run_of(context)
-    await postgres.begin_turn(THREAD_ID, run)
+    await postgres.chatkit_begin_turn(THREAD_ID, run)
     await query(postgres, END_RUN, context, "run_1")
     before = await look_at_everything(postgres, context)
     for name, write in writes(postgres, run).items():
@@ -809,14 +824,14 @@ async def test_everything_is_written_when_the_run_holds_its_thread(
     await fill(postgres, context, question("first"), answer("a", "old"))
     await postgres.save_attachment(file(), context)
     run = run_of(context)
-    await postgres.begin_turn(THREAD_ID, run)
+    await postgres.chatkit_begin_turn(THREAD_ID, run)
     calls = writes(postgres, run)
     del calls["add_user_message_to_a_new_thread"]  # the run has another thread
     before = await look_at_everything(postgres, context)
-    for name in sorted(calls, key=lambda each: each != "save_feedback"):
+    for name in sorted(calls, key=lambda each: each != "chatkit_save_feedback"):
         await calls[name]()
         after = await look_at_everything(postgres, context)
-        assert after != before or name == "delete_items_after", name
+        assert after != before or name == "chatkit_delete_items_after", name
         before = after
     found = await look_at_everything(postgres, context)
     assert [len(rows) for rows in found] == [0, 0, 1, 0, 0]
@@ -842,7 +857,7 @@ async def test_nothing_is_written_when_a_takeover_is_under_way(
 ) -> None:
     await fill(postgres, context)
     run = run_of(context)
-    await postgres.begin_turn(THREAD_ID, run)
+    await postgres.chatkit_begin_turn(THREAD_ID, run)
     take_over = "UPDATE runs SET state = 'interrupted' WHERE user_id = $1 AND id = $2"
     write = postgres.add_thread_item(THREAD_ID, answer("a", "late"), run)
     with pytest.raises(RunLostError):
@@ -856,7 +871,7 @@ async def test_attachment_is_refused_when_another_message_is_taking_it(
     await fill(postgres, context)
     await postgres.save_attachment(file("a"), context)
     bind = "UPDATE attachments SET thread_id = 'thr_2' WHERE user_id = $1 AND id = $2"
-    write = postgres.add_user_message(
+    write = postgres.chatkit_add_user_message(
         thread(), question("q"), [file("a")], context, new_thread=False
     )
     with pytest.raises(UnprocessableError):
@@ -869,9 +884,11 @@ async def test_thread_is_not_found_when_it_is_being_deleted(
 ) -> None:
     delete = "DELETE FROM threads WHERE user_id = $1 AND id = $2"
     for use in (
-        lambda: postgres.begin_turn(THREAD_ID, run_of(context)),
+        lambda: postgres.chatkit_begin_turn(THREAD_ID, run_of(context)),
         lambda: postgres.add_thread_item(THREAD_ID, answer("a", "x"), context),
-        lambda: postgres.add_user_message(thread(), question("q"), [], context, new_thread=False),
+        lambda: postgres.chatkit_add_user_message(
+            thread(), question("q"), [], context, new_thread=False
+        ),
     ):
         await fill(postgres, context)
         with pytest.raises(NotFoundError):
@@ -883,7 +900,7 @@ async def test_feedback_is_refused_when_the_item_is_hidden(
 ) -> None:
     await fill(postgres, context, hidden("h"))
     with pytest.raises(NotFoundError):
-        await postgres.save_feedback(THREAD_ID, ["h"], "positive", context)
+        await postgres.chatkit_save_feedback(THREAD_ID, ["h"], "positive", context)
 
 
 @pytest.fixture
@@ -907,7 +924,7 @@ async def test_store_makes_one_round_trip_when_it_is_called(
     await postgres.save_attachment(file(), context)
     run = run_of(context)
     calls: Calls = {
-        "begin_turn of a run": lambda: postgres.begin_turn(THREAD_ID, run),
+        "chatkit_begin_turn of a run": lambda: postgres.chatkit_begin_turn(THREAD_ID, run),
         "write of a run": lambda: postgres.add_thread_item(THREAD_ID, answer("r", "x"), run),
     }
     for name, call in looks(postgres, context).items():
@@ -931,7 +948,7 @@ async def test_text_is_cleaned_when_it_holds_nul_and_lone_surrogates(
     await postgres.save_thread(thread(title=DIRTY, metadata={DIRTY: [DIRTY]}), context)
     loaded = await postgres.load_thread(THREAD_ID, context)
     assert loaded == thread(title=CLEAN, metadata={CLEAN: [CLEAN]})
-    await postgres.save_thread_changes(
+    await postgres.chatkit_save_thread_changes(
         thread(status=LockedStatus(reason=DIRTY), allowed_image_domains=[DIRTY]),
         frozenset({"status", "allowed_image_domains"}),
         context,
@@ -949,7 +966,9 @@ async def test_items_are_cleaned_when_they_hold_nul_and_lone_surrogates(
     )
     await postgres.save_attachment(dirty_file, context)
     message = question(f"{DIRTY}2", DIRTY, dirty_file)
-    await postgres.add_user_message(thread(), message, [dirty_file], context, new_thread=True)
+    await postgres.chatkit_add_user_message(
+        thread(), message, [dirty_file], context, new_thread=True
+    )
     call = ITEMS[2].model_copy(
         update={"id": f"{DIRTY}3", "output": {DIRTY: [DIRTY]}, "arguments": {DIRTY: DIRTY}}
     )
@@ -963,7 +982,7 @@ async def test_items_are_cleaned_when_they_hold_nul_and_lone_surrogates(
         metadata={CLEAN: CLEAN},
         thread_id=THREAD_ID,
     )
-    assert await postgres.load_attachments([f"{DIRTY}1"], context) == [clean_file]
+    assert await postgres.chatkit_load_attachments([f"{DIRTY}1"], context) == [clean_file]
     loaded = await postgres.load_item(THREAD_ID, f"{DIRTY}2", context)
     unbound = clean_file.model_copy(update={"thread_id": None})
     assert loaded.model_dump() == question(f"{CLEAN}2", CLEAN, unbound).model_dump() | {
@@ -983,11 +1002,11 @@ async def test_nothing_is_found_when_ids_hold_nul_and_lone_surrogates(
     await fill(postgres, context)
     for look in (
         postgres.load_thread(DIRTY, context),
-        postgres.begin_turn(DIRTY, run_of(context)),
+        postgres.chatkit_begin_turn(DIRTY, run_of(context)),
         postgres.load_item(THREAD_ID, DIRTY, context),
-        postgres.load_items_json(THREAD_ID, DIRTY, 1, "asc", context),
-        postgres.load_attachments([DIRTY], context),
-        postgres.save_feedback(THREAD_ID, [DIRTY], "positive", context),
+        postgres.chatkit_load_items_json(THREAD_ID, DIRTY, 1, "asc", context),
+        postgres.chatkit_load_attachments([DIRTY], context),
+        postgres.chatkit_save_feedback(THREAD_ID, [DIRTY], "positive", context),
         postgres.delete_thread(DIRTY, context),
     ):
         with pytest.raises(NotFoundError):

@@ -47,7 +47,7 @@ async def read_pages(store: PostgresStore, user_id: str, limit: int, order: str)
     after = None
     while True:
         page = json.loads(
-            await store.load_items_json("t", after, limit, order, RequestContext(user_id))
+            await store.chatkit_load_items_json("t", after, limit, order, RequestContext(user_id))
         )
         assert len(page["data"]) == limit or not page["has_more"]
         ids += [each["id"] for each in page["data"]]
@@ -79,4 +79,4 @@ async def test_cursor_is_not_found_when_it_is_neither_stored_nor_unfinished(
     store: PostgresStore, user_id: str
 ) -> None:
     with pytest.raises(NotFoundError):
-        await store.load_items_json("t", "five", 20, "desc", RequestContext(user_id))
+        await store.chatkit_load_items_json("t", "five", 20, "desc", RequestContext(user_id))

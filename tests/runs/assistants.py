@@ -84,7 +84,12 @@ class CountingServer(ChatKitServer[RequestContext]):
 class SlowStore:
     """A store whose every write takes its time."""
 
-    WRITES = ("add_user_message", "add_thread_item", "save_item", "save_thread_changes")
+    WRITES = (
+        "chatkit_add_user_message",
+        "add_thread_item",
+        "save_item",
+        "chatkit_save_thread_changes",
+    )
 
     def __init__(self, store: Store[RequestContext], delay: float) -> None:
         self._store = store

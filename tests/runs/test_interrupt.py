@@ -25,7 +25,7 @@ class Order:
 
     def keep(self, replica: LocalReplica, monkeypatch: pytest.MonkeyPatch) -> None:
         """Keep this order on a replica."""
-        open_turn = replica.assistant.open_turn
+        open_turn = replica.assistant.chatkit_open_turn
 
         async def open_in_order(request: Any, context: Any) -> Any:
             is_late = request.params.input.content[0].text == self._late
@@ -39,7 +39,7 @@ class Order:
             (self.late_began if is_late else self.early_began).set()
             return turn
 
-        monkeypatch.setattr(replica.assistant, "open_turn", open_in_order)
+        monkeypatch.setattr(replica.assistant, "chatkit_open_turn", open_in_order)
 
 
 @asynccontextmanager

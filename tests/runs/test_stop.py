@@ -59,7 +59,7 @@ async def test_message_and_note_are_stored_once_when_a_run_is_stopped_before_its
     async with Page(replica.url) as page:
         created = await page.create("Count") if kind == "follow-up" else []
         before = len(created) and len((await look(created[0]["thread"]["id"])).types)
-        gate = Gate(replica.assistant.store, "add_user_message", monkeypatch)
+        gate = Gate(replica.assistant.store, "chatkit_add_user_message", monkeypatch)
         if created:
             tab = await say(page, created[0]["thread"]["id"])
         else:

@@ -70,13 +70,15 @@ def attempts(pool: ConnectionPool, user_id: str, ids: Ids) -> dict[str, Attempt]
     attachment = file(ids.attachment)
 
     def page(visible: bool, order: str) -> Attempt:
-        load = mine.load_items_json if visible else mine.load_thread_items
+        load = mine.chatkit_load_items_json if visible else mine.load_thread_items
         return lambda: load(ids.thread, None, 10, order, me)
 
     return {
         "load_thread": lambda: mine.load_thread(ids.thread, me),
-        "begin_turn": lambda: mine.begin_turn(ids.thread, running),
-        "save_thread_changes": lambda: mine.save_thread_changes(thread, frozenset({"title"}), me),
+        "chatkit_begin_turn": lambda: mine.chatkit_begin_turn(ids.thread, running),
+        "chatkit_save_thread_changes": lambda: mine.chatkit_save_thread_changes(
+            thread, frozenset({"title"}), me
+        ),
         "load_threads desc": lambda: mine.load_threads(10, None, "desc", me),
         "load_threads asc": lambda: mine.load_threads(10, None, "asc", me),
         "items asc": page(False, "asc"),
@@ -87,13 +89,17 @@ def attempts(pool: ConnectionPool, user_id: str, ids: Ids) -> dict[str, Attempt]
         "save_item": lambda: mine.save_item(ids.thread, item, me),
         "save_item of a run": lambda: mine.save_item(ids.thread, item, running),
         "delete_thread_item": lambda: mine.delete_thread_item(ids.thread, ids.message, me),
-        "delete_items_after": lambda: mine.delete_items_after(ids.thread, ids.message, me),
-        "add_user_message": lambda: mine.add_user_message(
+        "chatkit_delete_items_after": lambda: mine.chatkit_delete_items_after(
+            ids.thread, ids.message, me
+        ),
+        "chatkit_add_user_message": lambda: mine.chatkit_add_user_message(
             thread, spoken, [attachment], me, new_thread=False
         ),
-        "load_attachments": lambda: mine.load_attachments([ids.attachment], me),
+        "chatkit_load_attachments": lambda: mine.chatkit_load_attachments([ids.attachment], me),
         "delete_attachment": lambda: mine.delete_attachment(ids.attachment, me),
-        "save_feedback": lambda: mine.save_feedback(ids.thread, [ids.message], "negative", me),
+        "chatkit_save_feedback": lambda: mine.chatkit_save_feedback(
+            ids.thread, [ids.message], "negative", me
+        ),
         "find": lambda: runs.find(user_id, ids.run),
         "find_latest": lambda: runs.find_latest(user_id, ids.thread),
         "request_cancel": lambda: runs.request_cancel(user_id, ids.run),

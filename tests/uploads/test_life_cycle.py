@@ -49,7 +49,7 @@ async def send(room: Room, *files: Any, thread_id: str | None = None) -> str:
     thread = Thread(
         id=thread_id or room.store.generate_thread_id(room.context), created_at=now(), items=Page()
     )
-    finished = await room.uploads.finish_uploads(files, room.context)
+    finished = await room.uploads.chatkit_finish_uploads(files, room.context)
     item = UserMessageItem(
         id=room.store.generate_item_id("message", thread, room.context),
         thread_id=thread.id,
@@ -58,7 +58,7 @@ async def send(room: Room, *files: Any, thread_id: str | None = None) -> str:
         attachments=finished,
         inference_options=InferenceOptions(),
     )
-    await room.store.add_user_message(thread, item, finished, room.context, new_thread=True)
+    await room.store.chatkit_add_user_message(thread, item, finished, room.context, new_thread=True)
     return thread.id
 
 
@@ -88,7 +88,7 @@ async def test_links_are_fresh_in_old_messages_and_never_stored(
     )
     assert f'"attachment:{attachment.id}"' in rows[0].data
     assert "/api/previews/" not in rows[0].data
-    page = await room.store.load_items_json(thread_id, None, 10, "asc", room.context)
+    page = await room.store.chatkit_load_items_json(thread_id, None, 10, "asc", room.context)
     assert f"{PUBLIC_URL}/api/previews/".encode() in page
     assert b"attachment:" not in page
     elsewhere = RequestContext(user_id=room.context.user_id, public_url="https://other.test")
@@ -118,7 +118,7 @@ async def test_announced_file_is_taken_once(room: Room) -> None:
     await room.store.save_attachment(attachment, room.context)  # as the engine does
     assert attachment.upload_descriptor is not None
     with pytest.raises(UnprocessableError, match="not finished"):
-        await room.uploads.finish_uploads([attachment], room.context)
+        await room.uploads.chatkit_finish_uploads([attachment], room.context)
     await room.uploads.receive_announced(attachment.id, chunks_of(b"he", b"llo"), room.context)
     with pytest.raises(ThreadConflictError):
         await room.uploads.receive_announced(attachment.id, chunks_of(b"hello"), room.context)
@@ -251,8 +251,8 @@ async def test_session_narrows_what_may_be_uploaded(room: Room) -> None:
         await room.uploads.receive(incoming("a.txt", "text/plain", b"x"), 1, off)
     file = await room.uploads.receive(incoming("a.txt", "text/plain", b"x"), 1, room.context)
     with pytest.raises(ForbiddenError):
-        await room.uploads.finish_uploads([file], off)
-    assert await room.uploads.finish_uploads([], off) == []
+        await room.uploads.chatkit_finish_uploads([file], off)
+    assert await room.uploads.chatkit_finish_uploads([], off) == []
     small = RequestContext(
         user_id, features=SessionFeatures(max_upload_bytes=499), public_url=PUBLIC_URL
     )
@@ -266,7 +266,7 @@ async def test_session_narrows_what_may_be_uploaded(room: Room) -> None:
     ]
     one = RequestContext(user_id, features=SessionFeatures(max_uploads=1), public_url=PUBLIC_URL)
     with pytest.raises(UnprocessableError, match="1 files"):
-        await room.uploads.finish_uploads(files, one)
+        await room.uploads.chatkit_finish_uploads(files, one)
 
 
 async def test_files_of_a_user_are_limited_in_all(make_room: MakeRoom) -> None:
@@ -401,13 +401,15 @@ async def test_other_users_files_are_unknown(room: Room) -> None:
     )
     stranger = RequestContext(user_id=f"other_{room.context.user_id}", public_url=PUBLIC_URL)
     with pytest.raises(NotFoundError):
-        await room.uploads.finish_uploads([attachment], stranger)
+        await room.uploads.chatkit_finish_uploads([attachment], stranger)
     with pytest.raises(NotFoundError):
         await room.uploads.delete_attachment(attachment.id, stranger)
     with pytest.raises(NotFoundError):
         await room.uploads.receive_announced(attachment.id, chunks_of(b"x"), stranger)
     assert (
-        await room.uploads.load_content(attachment.id, stranger, max_bytes=99, max_text_bytes=99)
+        await room.uploads.chatkit_load_content(
+            attachment.id, stranger, max_bytes=99, max_text_bytes=99
+        )
         is None
     )
     assert room.stored() == [attachment.id]
@@ -477,17 +479,17 @@ async def test_cleanup_tries_again_when_the_storage_was_away(
 
 
 async def test_generated_image_is_kept_and_linked(room: Room) -> None:
-    url = await room.uploads.save_generated_image(picture(), room.context)
+    url = await room.uploads.chatkit_save_generated_image(picture(), room.context)
     assert url is not None
-    attachment_id = room.uploads.find_attachment_id(url)
+    attachment_id = room.uploads.chatkit_find_attachment_id(url)
     assert attachment_id is not None
     assert attachment_id in room.stored()
-    content = await room.uploads.load_content(
+    content = await room.uploads.chatkit_load_content(
         attachment_id, room.context, max_bytes=10**6, max_text_bytes=10
     )
     assert content is not None
     assert content.kind == "image"
-    assert await room.uploads.save_generated_image(b"no image", room.context) is None
+    assert await room.uploads.chatkit_save_generated_image(b"no image", room.context) is None
 
 
 async def test_url_leads_to_the_file_and_preview_url_to_its_preview(room: Room) -> None:
@@ -510,18 +512,18 @@ async def test_url_leads_to_the_file_and_preview_url_to_its_preview(room: Room) 
 
 async def test_generated_image_is_kept_whatever_users_may_attach(make_room: MakeRoom) -> None:
     room = make_room(types=("application/pdf",), user_bytes=100, file_bytes=100)
-    url = await room.uploads.save_generated_image(picture(), room.context)
+    url = await room.uploads.chatkit_save_generated_image(picture(), room.context)
     assert url is not None
     with pytest.raises(UnprocessableError, match="in all"):  # it counts all the same
         await room.uploads.receive(incoming("a.pdf", "", b"%PDF-1.7"), 8, room.context)
 
 
 async def test_generated_image_stays_as_long_as_its_thread(room: Room) -> None:
-    url = await room.uploads.save_generated_image(picture(), room.context)
-    forgotten = await room.uploads.save_generated_image(picture(), room.context)
+    url = await room.uploads.chatkit_save_generated_image(picture(), room.context)
+    forgotten = await room.uploads.chatkit_save_generated_image(picture(), room.context)
     assert url is not None
     assert forgotten is not None
-    attachment_id = room.uploads.find_attachment_id(url)
+    attachment_id = room.uploads.chatkit_find_attachment_id(url)
     thread = Thread(id=room.store.generate_thread_id(room.context), created_at=now(), items=Page())
     await room.store.save_thread(thread, room.context)
     item = GeneratedImageItem(
@@ -533,7 +535,7 @@ async def test_generated_image_stays_as_long_as_its_thread(room: Room) -> None:
     await room.store.add_thread_item(thread.id, item, room.context)
     await room.cleanup(keep=0).tidy()
     assert list(await room.states()) == [attachment_id]
-    page = await room.store.load_items_json(thread.id, None, 9, "asc", room.context)
+    page = await room.store.chatkit_load_items_json(thread.id, None, 9, "asc", room.context)
     assert f'"url": "{PUBLIC_URL}/api/files/'.encode() in page
     await room.store.delete_thread(thread.id, room.context)
     await room.cleanup(keep=3600).tidy()

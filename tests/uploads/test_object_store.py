@@ -98,14 +98,14 @@ async def test_bytes_go_to_the_store_and_are_checked_when_they_are_sent(
     assert attachment.upload_descriptor is not None
     assert str(attachment.upload_descriptor.url).startswith(object_store)
     with pytest.raises(UnprocessableError, match="not finished"):
-        await room.uploads.finish_uploads([attachment], room.context)
+        await room.uploads.chatkit_finish_uploads([attachment], room.context)
     assert (await put(attachment, data)).status_code == 200
-    (finished,) = await room.uploads.finish_uploads([attachment], room.context)
+    (finished,) = await room.uploads.chatkit_finish_uploads([attachment], room.context)
     assert isinstance(finished, ImageAttachment)
     assert finished.upload_descriptor is None
     assert await keys(room) == [attachment.id, f"{attachment.id}.preview"]
     await send(room, finished)
-    content = await room.uploads.load_content(
+    content = await room.uploads.chatkit_load_content(
         attachment.id, room.context, max_bytes=10**6, max_text_bytes=10
     )
     assert content is not None
@@ -114,7 +114,7 @@ async def test_bytes_go_to_the_store_and_are_checked_when_they_are_sent(
 async def test_url_changes_nothing_once_the_file_was_checked(room: Room) -> None:
     attachment = await announce(room, "a.txt", "text/plain", 5)
     await put(attachment, b"words")
-    await room.uploads.finish_uploads([attachment], room.context)
+    await room.uploads.chatkit_finish_uploads([attachment], room.context)
     await put(attachment, b"EVIL!")
     file = await room.uploads.find_finished(room.context.user_id, attachment.id)
     assert file is not None
@@ -138,7 +138,7 @@ async def test_file_is_refused_and_removed(
     attachment = await announce(room, name, mime_type, size)
     await put(attachment, data)
     with pytest.raises(UnprocessableError):
-        await room.uploads.finish_uploads([attachment], room.context)
+        await room.uploads.chatkit_finish_uploads([attachment], room.context)
     assert await keys(room) == []
     assert await room.states() == {}
 
@@ -183,7 +183,7 @@ async def test_file_that_was_put_waits_for_its_message_beyond_the_life_of_its_ur
     room.uploads.limits = replace(room.uploads.limits, url_ttl=-10.0)
     await room.cleanup(keep=3600).tidy()
     assert await keys(room) == [f"incoming/{attachment.id}"]
-    await room.uploads.finish_uploads([attachment], room.context)
+    await room.uploads.chatkit_finish_uploads([attachment], room.context)
     assert await keys(room) == [attachment.id]
 
 
@@ -204,7 +204,7 @@ async def test_cleanup_removes_what_was_put_behind_the_check(
 ) -> None:
     attachment = await announce(room, "a.txt", "text/plain", 5)
     await put(attachment, b"words")
-    await room.uploads.finish_uploads([attachment], room.context)
+    await room.uploads.chatkit_finish_uploads([attachment], room.context)
     await send(room, attachment)
     await put(attachment, b"late!")
     assert await keys(room) == [attachment.id, f"incoming/{attachment.id}"]

@@ -135,7 +135,7 @@ async def test_widget_comes_back_as_it_was_when_it_is_stored_and_reloaded(
     for state in build_states(path):
         widget = ROOT.validate_json(state.model_dump_json()) if loaded else state
         await room.show(widget)
-        page = await room.store.load_items_json(THREAD_ID, None, 10, "asc", room.context)
+        page = await room.store.chatkit_load_items_json(THREAD_ID, None, 10, "asc", room.context)
         item = await room.store.load_item(THREAD_ID, "widget_1", room.context)
         assert json.loads(page)["data"][0]["widget"] == as_json(state)
         assert as_json(item)["widget"] == as_json(state)
@@ -153,7 +153,7 @@ async def test_thread_is_the_same_when_it_is_reloaded_after_a_stream(
     body = json.dumps({"type": "threads.add_user_message", "params": params})
     frames = [each async for each in (await server.process(body, room.context))]  # type: ignore[union-attr]
 
-    page = await room.store.load_items_json(THREAD_ID, None, 10, "asc", room.context)
+    page = await room.store.chatkit_load_items_json(THREAD_ID, None, 10, "asc", room.context)
     assert json.loads(page)["data"][-1] == json.loads(frames[-1].removeprefix(b"data: "))["item"]
 
 

@@ -476,20 +476,22 @@ async def test_mark_is_seen_by_nobody_when_a_one_shot_has_run(room: Room) -> Non
     marks: list[ThreadItem] = [each for each in page.data if each.type == "sdk_hidden_context"]
     assert len(marks) == 1
     assert await ThreadItemConverter().to_agent_input(marks) == []
-    visible = json.loads(await room.store.load_items_json(THREAD_ID, None, 10, "asc", room.context))
+    visible = json.loads(
+        await room.store.chatkit_load_items_json(THREAD_ID, None, 10, "asc", room.context)
+    )
     assert [each["type"] for each in visible["data"]] == ["widget"]
 
 
 async def test_mark_stays_when_a_later_message_is_answered_again(room: Room) -> None:
     store, context = room.store, room.context
     await store.add_thread_item(THREAD_ID, answer("a", "x"), context)
-    assert await store.mark_once(THREAD_ID, "key", context)
+    assert await store.chatkit_mark_once(THREAD_ID, "key", context)
     await store.add_thread_item(THREAD_ID, answer("b", "x"), context)
-    await store.delete_items_after(THREAD_ID, "a", context)
+    await store.chatkit_delete_items_after(THREAD_ID, "a", context)
     assert len(await room.everything()) == 3
-    assert not await store.mark_once(THREAD_ID, "key", context)
-    await store.remove_mark(THREAD_ID, "key", context)
-    assert await store.mark_once(THREAD_ID, "key", context)
+    assert not await store.chatkit_mark_once(THREAD_ID, "key", context)
+    await store.chatkit_remove_mark(THREAD_ID, "key", context)
+    assert await store.chatkit_mark_once(THREAD_ID, "key", context)
 
 
 async def test_nothing_is_declared_when_a_server_has_no_router(room: Room) -> None:

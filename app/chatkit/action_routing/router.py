@@ -151,13 +151,13 @@ class DeclaredAction(Generic[TPayload, TContext]):
             yield True
             return
         key = self._mark_key(call)
-        if not await call.store.mark_once(call.thread.id, key, call.context):
+        if not await call.store.chatkit_mark_once(call.thread.id, key, call.context):
             yield False
             return
         try:
             yield True
         except Exception:
-            await call.store.remove_mark(call.thread.id, key, call.context)
+            await call.store.chatkit_remove_mark(call.thread.id, key, call.context)
             raise
 
     def _mark_key(self, call: ActionCall[TPayload, TContext]) -> str:

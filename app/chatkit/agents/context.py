@@ -83,14 +83,15 @@ def _is_passed_over(item: ThreadItem) -> bool:
 class AgentContext(BaseModel, Generic[TContext]):
     """The context of an agent run: its thread, its store, and a way to stream from tools.
 
-    ``loaded_history`` may hold the newest items of the thread in ascending order, if the caller has
-    loaded them anyway; ``stream_agent_response`` then does not read them again. Say with
-    ``history_is_whole`` that they are all there are: ids of the model are then not looked up.
+    ``chatkit_loaded_history`` may hold the newest items of the thread in ascending order, if the
+    caller has loaded them anyway; ``stream_agent_response`` then does not read them again. Say with
+    ``chatkit_history_is_whole`` that they are all there are: ids of the model are then not looked
+    up.
     ``client_tool_call`` may be assigned several times in a turn: each value becomes a pending call,
     reading returns the latest, None forgets them all.
 
-    It is made to be subclassed: what the engine keeps and does here by itself has names that begin
-    with ``chatkit_``, so that a subclass may call its own what it likes.
+    It is made to be subclassed: what is not of the official class has a name that begins with
+    ``chatkit_``, so that a subclass may call its own what it likes.
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
@@ -102,8 +103,8 @@ class AgentContext(BaseModel, Generic[TContext]):
     client_tool_call: ClientToolCall | None = None
     workflow_item: WorkflowItem | None = None
     generated_image_item: GeneratedImageItem | None = None
-    loaded_history: Annotated[list[ThreadItem] | None, SkipValidation] = None
-    history_is_whole: bool = False
+    chatkit_loaded_history: Annotated[list[ThreadItem] | None, SkipValidation] = None
+    chatkit_history_is_whole: bool = False
 
     if not TYPE_CHECKING:  # a visible __setattr__ would switch off the check of every assignment
 
@@ -188,7 +189,7 @@ class AgentContext(BaseModel, Generic[TContext]):
             item = event.item
             current = self.workflow_item
             if current and current.id != item.id and item.type not in SILENT_ITEM_TYPES:
-                self.__end_workflow(current)
+                self._chatkit_end_workflow(current)
             if item.type == "workflow":
                 event = event.model_copy(update={"item": snapshot(item)})
                 if event.type == "thread.item.added":
@@ -213,8 +214,8 @@ class AgentContext(BaseModel, Generic[TContext]):
     async def start_workflow(self, workflow: Workflow) -> None:
         """Begin a workflow; a custom one shows with its first task. An open one ends."""
         if self.workflow_item is not None:
-            self.__end_workflow(self.workflow_item)
-        item = self.__create_workflow(workflow)
+            self._chatkit_end_workflow(self.workflow_item)
+        item = self._chatkit_create_workflow(workflow)
         if workflow.type == "reasoning" or workflow.tasks:
             await self.stream(ThreadItemAddedEvent(item=item))
         self.workflow_item = item
@@ -224,13 +225,15 @@ class AgentContext(BaseModel, Generic[TContext]):
     ) -> None:
         """End the open workflow; without a summary it shows how long it took."""
         if self.workflow_item is not None:
-            self.__end_workflow(self.workflow_item, summary, expanded)
+            self._chatkit_end_workflow(self.workflow_item, summary, expanded)
 
     async def add_workflow_task(self, task: Task) -> None:
         """Append a task to the open workflow, or to a new custom one."""
         item = self.workflow_item
         if item is None:
-            item = self.workflow_item = self.__create_workflow(Workflow(type="custom", tasks=[]))
+            item = self.workflow_item = self._chatkit_create_workflow(
+                Workflow(type="custom", tasks=[])
+            )
         workflow = item.workflow
         workflow.tasks.append(task)
         is_first = workflow.type != "reasoning" and len(workflow.tasks) == 1
@@ -254,7 +257,7 @@ class AgentContext(BaseModel, Generic[TContext]):
         update = WorkflowTaskUpdated(task=task.model_copy(deep=True), task_index=task_index)
         await self.stream(ThreadItemUpdatedEvent(item_id=item.id, update=update))
 
-    def __create_workflow(self, workflow: Workflow) -> WorkflowItem:
+    def _chatkit_create_workflow(self, workflow: Workflow) -> WorkflowItem:
         return WorkflowItem(
             id=self.generate_id("workflow"),
             thread_id=self.thread.id,
@@ -262,7 +265,7 @@ class AgentContext(BaseModel, Generic[TContext]):
             workflow=workflow,
         )
 
-    def __end_workflow(
+    def _chatkit_end_workflow(
         self, item: WorkflowItem, summary: WorkflowSummary | None = None, expanded: bool = False
     ) -> None:
         workflow = item.workflow

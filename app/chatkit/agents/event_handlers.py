@@ -124,7 +124,7 @@ class AgentEventHandlers:
             raise self._failure
         if self._output.is_missing:
             raise create_provider_error(
-                ProviderErrorKind.SERVER_ERROR, self._converter.error_texts
+                ProviderErrorKind.SERVER_ERROR, self._converter.chatkit_error_texts
             ) from ModelBehaviorError("The model's stream ended without any output")
 
     def finish(self, result: RunResultStreaming) -> None:
@@ -135,7 +135,7 @@ class AgentEventHandlers:
         ]
         if waiting:
             tools = ", ".join(dict.fromkeys(waiting))
-            message = self._converter.get_notice("approval").format(tools=tools)
+            message = self._converter.chatkit_get_notice("approval").format(tools=tools)
             self._context.chatkit_emit(NoticeEvent(level="info", message=message))
 
     async def finish_client_tool_calls(self, result: RunResultStreaming) -> None:
@@ -179,7 +179,7 @@ class AgentEventHandlers:
     def _note_incomplete(self, event: Any) -> None:
         self._is_incomplete = True
         reason = get_text(get_field(get_field(event, "response"), "incomplete_details"), "reason")
-        message = self._converter.get_notice(reason)
+        message = self._converter.chatkit_get_notice(reason)
         self._context.chatkit_emit(NoticeEvent(level="warning", message=message))
 
     def _note_failed(self, event: Any) -> None:
@@ -189,7 +189,7 @@ class AgentEventHandlers:
         error = get_field(event, "error") or event
         # Raised at the end of the run, which the SDK brings about next: its error is the cause.
         self._failure = describe_failure(
-            get_text(error, "code"), get_text(error, "message"), self._converter.error_texts
+            get_text(error, "code"), get_text(error, "message"), self._converter.chatkit_error_texts
         )
 
     async def _add_item(self, event: Any) -> None:

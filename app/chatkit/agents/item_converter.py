@@ -141,7 +141,7 @@ class ThreadItemConverter:
                 texts.append(part.text)
         # Hidden notes are in the user's role: what the user types must not look like one.
         text = escape_tag("HiddenContext", "".join(texts))
-        parts = [await self._convert_attachment(each) for each in item.attachments]
+        parts = [await self._chatkit_convert_attachment(each) for each in item.attachments]
         if text or not parts:
             parts.insert(0, text_part(text))
         messages: list[TResponseInputItem] = [user_message(*parts)]
@@ -149,11 +149,13 @@ class ThreadItemConverter:
             quote = fence("Quote", item.quoted_text)
             messages.append(user_message(text_part(f"The user refers to this passage:\n{quote}")))
         if tags:
-            mentions = [await self._convert_tag(each) for each in tags.values()]
+            mentions = [await self._chatkit_convert_tag(each) for each in tags.values()]
             messages.append(user_message(text_part(MENTIONS_NOTE), *mentions))
         return messages
 
-    async def _convert_attachment(self, attachment: Attachment) -> ResponseInputContentParam:
+    async def _chatkit_convert_attachment(
+        self, attachment: Attachment
+    ) -> ResponseInputContentParam:
         try:
             return await self.attachment_to_message_content(attachment)
         except Exception:
@@ -161,7 +163,7 @@ class ThreadItemConverter:
             logger.exception("Attachment left out", extra={"attachment_id": attachment.id})
             return describe_attachment(attachment)
 
-    async def _convert_tag(self, tag: UserMessageTagContent) -> ResponseInputContentParam:
+    async def _chatkit_convert_tag(self, tag: UserMessageTagContent) -> ResponseInputContentParam:
         try:
             return await self.tag_to_message_content(tag)
         except Exception:
@@ -263,17 +265,22 @@ class ThreadItemConverter:
         items = [each for each in items if not _is_answered(each, answered)]
         result: list[TResponseInputItem] = []
         for position, item in enumerate(items, start=1):
-            converted = await self._convert(item, is_last=position == len(items))
-            if isinstance(converted, list):
-                result.extend(converted)
-            elif converted is not None:
-                result.append(converted)
+            result += await self._thread_item_to_input_item(item, position == len(items))
         return result
 
-    async def _convert(self, item: ThreadItem, *, is_last: bool) -> InputItems:
+    async def _thread_item_to_input_item(
+        self, item: ThreadItem, is_last_message: bool = True
+    ) -> list[TResponseInputItem]:
+        """Return the input items for one item, by the method of its kind."""
+        converted = await self._chatkit_convert(item, is_last_message)
+        if converted is None:
+            return []
+        return converted if isinstance(converted, list) else [converted]
+
+    async def _chatkit_convert(self, item: ThreadItem, is_last_message: bool) -> InputItems:
         match item:
             case UserMessageItem():
-                return await self.user_message_to_input(item, is_last)
+                return await self.user_message_to_input(item, is_last_message)
             case AssistantMessageItem():
                 return await self.assistant_message_to_input(item)
             case ClientToolCallItem():

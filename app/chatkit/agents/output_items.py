@@ -98,7 +98,7 @@ class ImageStreamer:
         item = self._drop(key)
         if item is not None:
             self._outbox.put(ThreadItemRemovedEvent(item_id=item.id))
-        message = self._converter.get_notice("image_failed")
+        message = self._converter.chatkit_get_notice("image_failed")
         self._outbox.put(NoticeEvent(level="warning", message=message))
 
     def _set(self, key: Any, item: GeneratedImageItem) -> None:
@@ -135,7 +135,7 @@ class HostedToolTracker:
 
     async def add_item(self, event: Any, item: Any) -> None:
         """Show a tool at work."""
-        task = await self._converter.hosted_tool_to_task(item, done=False)
+        task = await self._converter.chatkit_hosted_tool_to_task(item, done=False)
         if task is None:
             return
         await self._context.add_workflow_task(task)
@@ -146,7 +146,7 @@ class HostedToolTracker:
 
     async def finish_item(self, event: Any, item: Any) -> None:
         """Show what a tool has done, also in a workflow that has ended meanwhile."""
-        task = await self._converter.hosted_tool_to_task(item, done=True)
+        task = await self._converter.chatkit_hosted_tool_to_task(item, done=True)
         if task is None:
             return
         shown = self._shown.pop(place_of(event, get_field(item, "id")), None)

@@ -43,19 +43,20 @@ class ResponseStreamConverter:
     """Turns streamed content into content of the thread; the methods are made to be overridden.
 
     ``partial_images`` is how many previews of an image are asked for; without it the progress of
-    an image stays 0. ``notice_texts`` and ``error_texts`` hold what the user is told.
+    an image stays 0. ``chatkit_notice_texts`` and ``chatkit_error_texts`` hold what the user is
+    told. (What is not of the official class has a name that begins with ``chatkit_``.)
     """
 
     partial_images: int | None = None
-    notice_texts: Mapping[str, str] = NOTICE_TEXTS
-    error_texts: Mapping[ProviderErrorKind, str] = ERROR_TEXTS
+    chatkit_notice_texts: Mapping[str, str] = NOTICE_TEXTS
+    chatkit_error_texts: Mapping[ProviderErrorKind, str] = ERROR_TEXTS
 
     def __init__(self, *, partial_images: int | None = None) -> None:
         self.partial_images = partial_images
 
-    def get_notice(self, kind: str) -> str:
+    def chatkit_get_notice(self, kind: str) -> str:
         """Return what the user is told; every unknown ``kind`` is an incomplete answer."""
-        texts = self.notice_texts
+        texts = self.chatkit_notice_texts
         if kind not in NOTICE_TEXTS:
             kind = "incomplete"
         return texts.get(kind) or NOTICE_TEXTS[kind]
@@ -97,7 +98,7 @@ class ResponseStreamConverter:
             index=_as_index(get_field(url_citation, "end_index")),
         )
 
-    async def hosted_tool_to_task(self, item: Any, *, done: bool) -> Task | None:
+    async def chatkit_hosted_tool_to_task(self, item: Any, *, done: bool) -> Task | None:
         """Return the workflow task that shows a tool run by the provider, or None to hide it."""
         return describe_hosted_tool(item, done=done)
 

@@ -148,7 +148,7 @@ def _raise_failure(pump: asyncio.Task[None], converter: ResponseStreamConverter)
     if error is None:
         return
     try:
-        described = describe_provider_error(error, converter.error_texts)
+        described = describe_provider_error(error, converter.chatkit_error_texts)
         if described is not None:
             raise described from error
         raise error
@@ -178,8 +178,8 @@ async def _shut_down(result: RunResultStreaming, pump: asyncio.Task[None] | None
 
 async def _load_history(context: AgentContext[Any]) -> tuple[list[ThreadItem], bool]:
     """Return the newest items of the thread, ascending, and whether they are all it has."""
-    if context.loaded_history is not None:
-        return context.loaded_history, context.history_is_whole
+    if context.chatkit_loaded_history is not None:
+        return context.chatkit_loaded_history, context.chatkit_history_is_whole
     page = await context.store.load_thread_items(
         context.thread.id, None, RECENT_ITEMS, "desc", context.request_context
     )

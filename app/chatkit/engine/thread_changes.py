@@ -52,7 +52,7 @@ class ThreadChanges:
     ) -> ThreadUpdatedEvent:
         """Save the ``changed`` fields as they are now, and return what the client is told."""
         current = _take_copy(self._thread)
-        await store.save_thread_changes(current, changed, context)
+        await store.chatkit_save_thread_changes(current, changed, context)
         self._saved = current
         return ThreadUpdatedEvent(thread=to_thread_response(current))
 

@@ -69,7 +69,7 @@ class TurnHandlers(Protocol[TContext]):
         """Yield the events of an answer."""
         ...
 
-    def get_first_title(self, message: UserMessageItem, context: TContext) -> str | None:
+    def chatkit_get_first_title(self, message: UserMessageItem, context: TContext) -> str | None:
         """Return the title that a thread begins with."""
         ...
 
@@ -83,7 +83,7 @@ class TurnHandlers(Protocol[TContext]):
         """Yield the events of an action."""
         ...
 
-    def check_action(
+    def chatkit_check_action(
         self, action: Action[str, Any], sender: WidgetItem | None, *, streaming: bool
     ) -> None:
         """Raise ``UnprocessableError`` for an action that nobody offered."""
@@ -147,8 +147,8 @@ class TurnOpener(Generic[TContext]):
             inference_options=message.inference_options,
         )
         if new_thread:
-            thread.title = self._server.get_first_title(item, self._context)
-        await self._store.add_user_message(
+            thread.title = self._server.chatkit_get_first_title(item, self._context)
+        await self._store.chatkit_add_user_message(
             thread, item, attachments, self._context, new_thread=new_thread
         )
         return Turn(
@@ -166,13 +166,13 @@ class TurnOpener(Generic[TContext]):
             raise InvalidRequestError(
                 "An attachment is named twice", field="params.input.attachments"
             )
-        attachments = await self._store.load_attachments(attachment_ids, self._context)
+        attachments = await self._store.chatkit_load_attachments(attachment_ids, self._context)
         for attachment in attachments:
             if attachment.thread_id not in (None, thread.id):
                 raise UnprocessableError(f"Attachment {attachment.id} belongs to another thread")
         files = self._server.attachment_store
         if files is not None:
-            attachments = await files.finish_uploads(attachments, self._context)
+            attachments = await files.chatkit_finish_uploads(attachments, self._context)
         return [each.model_copy(update={"thread_id": thread.id}) for each in attachments]
 
     async def _add_client_tool_output(self, request: ThreadsAddClientToolOutputReq) -> Turn:
@@ -212,7 +212,7 @@ class TurnOpener(Generic[TContext]):
         item = await self._store.load_item(thread.id, params.item_id, self._context)
         if not isinstance(item, UserMessageItem):
             raise UnprocessableError(f"Item {params.item_id} is not a user message")
-        await self._store.delete_items_after(thread.id, item.id, self._context)
+        await self._store.chatkit_delete_items_after(thread.id, item.id, self._context)
         return Turn(thread, lambda: self._server.respond(thread, item, self._context))
 
     async def _custom_action(self, request: ThreadsCustomActionReq) -> Turn:
@@ -222,13 +222,13 @@ class TurnOpener(Generic[TContext]):
 
         def act() -> AsyncIterator[ThreadStreamEvent]:
             # Within the stream, so that a refusal is an event which the client shows.
-            self._server.check_action(params.action, sender, streaming=True)
+            self._server.chatkit_check_action(params.action, sender, streaming=True)
             return self._server.action(thread, params.action, sender, self._context)
 
         return Turn(thread, act)
 
     async def _begin(self, thread_id: str) -> ThreadMetadata:
-        return await self._store.begin_turn(thread_id, self._context)
+        return await self._store.chatkit_begin_turn(thread_id, self._context)
 
 
 def check_takes_messages(thread: ThreadMetadata) -> None:
