@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from app.auth.identity import create_identity
 from app.db.database_url import DatabaseUrlError
 from app.db.embedded import EmbeddedPostgresError, provide_database
-from app.db.engine import DatabaseCheck, check_database, create_engine
+from app.db.pool import create_pool
+from app.db.readiness import DatabaseCheck, check_database
 from app.main import create_storage, load_assistant
 from app.serve import StartError, bind
 from app.settings import Settings, SettingsError
@@ -66,9 +67,9 @@ def _examine_database(settings: Settings) -> Generator[CheckResult]:
     except DatabaseUrlError as error:
         yield CheckResult("database", False, f"DATABASE_URL: {error}")
     else:
-        reachable = check.state != "unreachable"
-        yield CheckResult("database", reachable, "reachable" if reachable else check.message)
-        if reachable:
+        usable = check.state in ("ok", "not_migrated")
+        yield CheckResult("database", usable, "reachable" if usable else check.message)
+        if usable:
             yield _examine_migrations(check, settings)
 
 
@@ -79,11 +80,11 @@ def _examine_migrations(check: DatabaseCheck, settings: Settings) -> CheckResult
 
 
 async def _check(settings: Settings) -> DatabaseCheck:
-    engine = create_engine(settings)
+    pool = create_pool(settings)
     try:
-        return await check_database(engine)
+        return await check_database(pool)
     finally:
-        await engine.dispose()
+        await pool.close()
 
 
 def _examine_model(settings: Settings) -> CheckResult:

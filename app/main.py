@@ -28,7 +28,6 @@ from app.chatkit.protocol.ids import create_id
 from app.chatkit.server import ChatKitServer
 from app.db.attachments import AttachmentRepository
 from app.db.database import Database
-from app.db.engine import create_engine
 from app.db.pool import create_pool
 from app.db.store import PostgresStore
 from app.errors import install_error_handlers
@@ -105,8 +104,6 @@ def _create_lifespan(
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[State]]:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[State]:
-        # For looking whether the database is ready; statements go through the pool.
-        engine = create_engine(settings)
         pool = create_pool(settings)
         database = Database(pool)
         uploads = create_uploads(settings, database, storage)
@@ -137,7 +134,7 @@ def _create_lifespan(
             yield State(
                 services=Services(
                     settings=settings,
-                    engine=engine,
+                    pool=pool,
                     database=database,
                     sessions=_create_sessions(settings, database),
                     identity=identity,
@@ -157,7 +154,6 @@ def _create_lifespan(
             if hosted is not None:
                 await hosted.aclose()
             await pool.close()
-            await engine.dispose()
 
     return lifespan
 

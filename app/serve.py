@@ -11,9 +11,9 @@ import uvicorn
 from fastapi import FastAPI
 
 from app.db.embedded import provide_database
-from app.db.engine import check_database, create_engine
 from app.db.migrate import upgrade
-from app.db.pool import UnguardedUserError, create_pool
+from app.db.pool import create_pool
+from app.db.readiness import check_database
 from app.main import create_app
 from app.settings import Settings
 
@@ -71,33 +71,16 @@ def _explain_bind(error: OSError, host: str, port: int) -> str:
 
 
 async def _prepare_database(settings: Settings, *, embedded: bool) -> None:
-    """Migrate the database, or make sure that it was migrated; and that it keeps tenants apart."""
+    """Migrate the database, or make sure that it was; and that the application can work with it."""
     if embedded or settings.migrates_at_start:
         await upgrade(settings)
-    else:
-        await _check_migrated(settings)
-    await _check_guard(settings)
-
-
-async def _check_migrated(settings: Settings) -> None:
-    engine = create_engine(settings)
-    try:
-        check = await check_database(engine)
-    finally:
-        await engine.dispose()
-    if check.state != "ok":
-        raise StartError(check.message)
-
-
-async def _check_guard(settings: Settings) -> None:
-    """Make sure that the application's own connections can be had."""
     pool = create_pool(settings)
     try:
-        await pool.fetch("SELECT 1", [])
-    except UnguardedUserError as error:
-        raise StartError(str(error)) from None
+        check = await check_database(pool)
     finally:
         await pool.close()
+    if check.state != "ok":
+        raise StartError(check.message)
 
 
 def _banner(settings: Settings, listener: socket.socket) -> str:

@@ -37,7 +37,7 @@ def migrate(connection: Connection) -> None:
 async def connect_and_migrate() -> None:
     """Do the same with a connection to the database of the settings."""
     with provide_database(load_settings()) as settings:
-        engine = create_engine(settings, for_migrations=True)
+        engine = create_engine(settings)
         async with engine.connect() as connection:
             await connection.run_sync(migrate)
         await engine.dispose()

@@ -23,10 +23,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.db import migrate
 from app.db.embedded import EmbeddedPostgres
-from app.db.engine import create_engine
 from app.db.pool import ConnectionPool, create_pool
 from app.providers import paced_model
-from tests.databases import database_named, execute, settings_for
+from tests.databases import database_named, execute, open_engine, settings_for
 
 LOOPBACK = ("localhost", "127.", "::1")
 # A developer's shell must not change what the tests do.
@@ -130,8 +129,8 @@ def database_url(server_url: str, migrated_template: str) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
-    """The session's engine, on ``database_url``."""
-    engine = create_engine(settings_for(database_url))
+    """A way into ``database_url`` past the application, as the user who owns the tables."""
+    engine = open_engine(database_url)
     yield engine
     await engine.dispose()
 

@@ -1,10 +1,13 @@
-"""Databases for tests: settings that name one, and statements to make and drop one."""
+"""Databases for tests: settings that name one, and ways in that are not the application's."""
 
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import asyncpg
 from sqlalchemy.engine import make_url
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from app.db.database_url import parse_database_url
 from app.settings import Settings
 
 
@@ -32,3 +35,16 @@ async def execute(server_url: str, statement: str) -> None:
         await connection.execute(statement)
     finally:
         await connection.close()
+
+
+def open_engine(database_url: str) -> AsyncEngine:
+    """Return SQLAlchemy's way into a database, past the application; JSON stays text."""
+    url, arguments = parse_database_url(database_url)
+    return create_async_engine(
+        url, isolation_level="AUTOCOMMIT", json_deserializer=str, connect_args=arguments
+    )
+
+
+def transaction(engine: AsyncEngine) -> AbstractAsyncContextManager[AsyncConnection]:
+    """Return a connection in a transaction: committed at the end, rolled back by an exception."""
+    return engine.execution_options(isolation_level="READ COMMITTED").begin()

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Depends, Request
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.audit import audit
 from app.auth.hosted import HostedSessions
@@ -15,6 +14,7 @@ from app.auth.sessions import ChatSession, ChatSessions
 from app.chatkit.context import DEFAULT_LOCALE, RequestContext
 from app.chatkit.server import ChatKitServer
 from app.db.database import Database
+from app.db.pool import ConnectionPool
 from app.errors import ForbiddenError, PayloadTooLargeError, UnauthorizedError
 from app.observability import came_by_https, get_request_id, hide_link
 from app.runs.registry import Runs
@@ -30,7 +30,7 @@ class Services:
     """What one replica is made of; wired in ``app.main``, read from ``request.state``."""
 
     settings: Settings
-    engine: AsyncEngine
+    pool: ConnectionPool
     database: Database
     sessions: ChatSessions
     identity: Identity

@@ -4,7 +4,7 @@ from fastapi import APIRouter, Response
 from pydantic import BaseModel
 
 from app.api.deps import ServicesDep
-from app.db.engine import check_database
+from app.db.readiness import check_database
 
 router = APIRouter(tags=["health"])
 
@@ -29,7 +29,7 @@ async def readyz(response: Response, services: ServicesDep) -> Health:
     if services.runs.draining:
         response.status_code = 503
         return Health(status="shutting down")
-    check = await check_database(services.engine)
+    check = await check_database(services.pool)
     if check.state != "ok":
         response.status_code = 503
     return Health(status="ok" if check.state == "ok" else check.message)

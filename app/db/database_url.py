@@ -50,6 +50,12 @@ def parse_database_url(text: str) -> tuple[URL, dict[str, Any]]:
     return url.set(drivername=DRIVER, query=query), arguments
 
 
+def describe_place(url: URL) -> str:
+    """Return where the database is, without user and password."""
+    host = url.host or url.query.get("host") or "localhost"
+    return f"database {url.database} on {host}{f':{url.port}' if url.port else ''}"
+
+
 def _ssl_argument(tls: dict[str, str]) -> bool | str | ssl.SSLContext:
     """Return asyncpg's ``ssl`` for libpq's parameters, which mean the same here."""
     mode = tls.get("sslmode", "prefer")

@@ -12,6 +12,7 @@ from app.db import migrate
 from app.db.database import Database
 from app.db.embedded import EmbeddedPostgres
 from app.db.pool import UnguardedUserError, create_pool
+from app.db.readiness import check_database
 from app.serve import StartError, _prepare_database
 from app.settings import Settings
 from tests.databases import database_named, execute, settings_for
@@ -26,21 +27,27 @@ MakeUser = Callable[[str], Awaitable[Settings]]
 
 
 @pytest.fixture
-def make_user(short_tmp_dir: Path) -> Iterator[MakeUser]:
-    """Makes users with such rights, each with a database, on a server that has no other roles."""
+def admin_url(short_tmp_dir: Path) -> Iterator[str]:
+    """A server that has no roles of the application, as its superuser."""
     with tempfile.TemporaryDirectory(dir=short_tmp_dir) as directory:
         Path(directory).chmod(0o755)  # Postgres may be another user, who must get into it
         server = EmbeddedPostgres(Path(directory) / "data", durable=False)
         server.start()
-
-        async def make(rights: str) -> Settings:
-            name = f"user_{uuid.uuid4().hex[:12]}"
-            await execute(server.url, f"CREATE ROLE {name} LOGIN PASSWORD 'secret' {rights}")
-            await execute(server.url, f"CREATE DATABASE {name} OWNER {name}")
-            return settings_for(_as_user(database_named(server.url, name), name))
-
-        yield make
+        yield server.url
         server.stop()
+
+
+@pytest.fixture
+def make_user(admin_url: str) -> MakeUser:
+    """Makes users with such rights, each with a database."""
+
+    async def make(rights: str) -> Settings:
+        name = f"user_{uuid.uuid4().hex[:12]}"
+        await execute(admin_url, f"CREATE ROLE {name} LOGIN PASSWORD 'secret' {rights}")
+        await execute(admin_url, f"CREATE DATABASE {name} OWNER {name}")
+        return settings_for(_as_user(database_named(admin_url, name), name))
+
+    return make
 
 
 def _as_user(url: str, name: str) -> str:
@@ -108,6 +115,36 @@ async def test_nothing_starts_when_the_policies_do_not_hold_for_the_user(
         with pytest.raises(UnguardedUserError, match="BYPASSRLS"):
             await pool.fetch("SELECT 1", [])
         assert pool.open_connections == 0
+    finally:
+        await pool.close()
+
+
+@pytest.mark.parametrize(
+    ("change", "state", "reason"),
+    [
+        ("ALTER ROLE {user} BYPASSRLS", "unguarded", "row-level security"),
+        ("ALTER ROLE {user} NOLOGIN", "unreachable", "not permitted to log in"),
+        ("ALTER TABLE alembic_version OWNER TO CURRENT_USER", "unreachable", "permission denied"),
+    ],
+)
+async def test_replica_is_not_ready_when_its_user_cannot_work_any_more(
+    make_user: MakeUser, admin_url: str, change: str, state: str, reason: str
+) -> None:
+    """Only what serves notices: another user, or another pool, would still be well."""
+    settings = await make_user("")
+    await _prepare_database(settings, embedded=True)
+    pool = create_pool(settings)
+    try:
+        assert (await check_database(pool)).state == "ok"
+        user = (await pool.fetch("SELECT current_user AS name", []))[0].name
+        url = database_named(admin_url, user)
+        await execute(url, change.format(user=user))
+        await execute(
+            url, f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{user}'"
+        )
+        check = await check_database(pool)
+        assert check.state == state
+        assert reason in check.message
     finally:
         await pool.close()
 

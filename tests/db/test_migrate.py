@@ -10,19 +10,20 @@ import pytest
 from sqlalchemy import text
 
 from app.db import migrate
-from app.db.engine import check_database, create_engine, transaction
 from app.db.migrate import MigrationError
+from app.db.pool import create_pool
+from app.db.readiness import check_database
 from app.db.revisions import load_revisions
 from app.settings import Settings
-from tests.databases import settings_for
+from tests.databases import open_engine, settings_for, transaction
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 async def state(settings: Settings) -> str:
-    engine = create_engine(settings)
-    check = await check_database(engine)
-    await engine.dispose()
+    pool = create_pool(settings)
+    check = await check_database(pool)
+    await pool.close()
     return check.state
 
 
@@ -61,8 +62,8 @@ async def test_models_and_migrations_agree(database_url):
 async def test_drift_is_reported_in_one_line_when_a_table_differs_from_its_model(
     fresh_database_url,
 ):
-    settings = settings_for(await fresh_database_url())
-    engine = create_engine(settings)
+    url = await fresh_database_url()
+    settings, engine = settings_for(url), open_engine(url)
     async with engine.connect() as connection:
         await connection.execute(text("ALTER TABLE threads DROP COLUMN title"))
     await engine.dispose()
@@ -73,8 +74,8 @@ async def test_drift_is_reported_in_one_line_when_a_table_differs_from_its_model
 
 async def test_a_migration_gives_up_soon_when_a_table_is_locked(fresh_database_url, monkeypatch):
     monkeypatch.setattr(migrate, "LOCK_TIMEOUT", "100ms")
-    settings = settings_for(await fresh_database_url())
-    engine = create_engine(settings)
+    url = await fresh_database_url()
+    settings, engine = settings_for(url), open_engine(url)
     async with transaction(engine) as connection:
         await connection.execute(text("LOCK TABLE alembic_version"))
         with pytest.raises(MigrationError, match="lock timeout"):
@@ -93,7 +94,7 @@ async def test_the_error_says_where_in_one_line_when_nobody_answers():
 async def test_nothing_is_left_when_alembic_takes_everything_back(fresh_database_url):
     url = await fresh_database_url()
     await alembic(url, "downgrade", "base")
-    engine = create_engine(settings_for(url))
+    engine = open_engine(url)
     async with engine.connect() as connection:
         tables = await connection.scalars(
             text("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")

@@ -2,13 +2,15 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
-from asyncpg import PostgresError
+from asyncpg import PostgresError, QueryCanceledError
 
 from app.db.database import Database
+from app.db.embedded import EmbeddedPostgres
 from app.db.pool import (
     ConnectionLostError,
     ConnectionPool,
@@ -40,6 +42,30 @@ async def make_pool(database_url: str) -> AsyncIterator[MakePool]:
     for pool in pools:
         await pool.close()
         assert pool.open_connections == 0
+
+
+@pytest.fixture(scope="module")
+def own_server(short_tmp_dir: Path) -> Iterator[EmbeddedPostgres]:
+    """A server that a test may restart."""
+    server = EmbeddedPostgres(short_tmp_dir / "restarted", durable=False)
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+async def own_pool(own_server: EmbeddedPostgres) -> AsyncIterator[ConnectionPool]:
+    """Connections to the server that may be restarted."""
+    pool = create_pool(settings_for(own_server.url, database_timeout=5), guarded=False)
+    yield pool
+    await pool.close()
+
+
+async def backends(pool: ConnectionPool, count: int) -> set[int]:
+    """Use so many connections at once; return the process ids of the server's ends."""
+    question = "SELECT pg_sleep(0.1), pg_backend_pid() AS pid"
+    found = await asyncio.gather(*(pool.fetch(question, []) for _ in range(count)))
+    return {rows[0].pid for rows in found}
 
 
 async def test_columns_are_attributes(make_pool: MakePool) -> None:
@@ -189,3 +215,59 @@ async def test_closed_pool_refuses_statements(make_pool: MakePool) -> None:
     await pool.close()
     with pytest.raises(DatabaseBusyError, match="closed"):
         await pool.fetch("SELECT 1", [])
+
+
+async def test_a_statement_is_committed_at_once(make_pool: MakePool, pool: ConnectionPool) -> None:
+    await pool.fetch("CREATE TABLE scratch_autocommit (n int)", [])
+    await pool.fetch("INSERT INTO scratch_autocommit VALUES (1)", [])
+    other = make_pool(guarded=False)
+    assert (await other.fetch("SELECT n FROM scratch_autocommit", []))[0].n == 1
+    await pool.fetch("DROP TABLE scratch_autocommit", [])
+
+
+async def test_the_server_ends_what_takes_too_long_when_a_timeout_is_set(
+    make_pool: MakePool,
+) -> None:
+    pool = make_pool(database_timeout=0.2)
+    with pytest.raises(QueryCanceledError, match="statement timeout"):
+        await pool.fetch("SELECT pg_sleep(5)", [])
+    limits = await pool.fetch(
+        "SELECT name, setting FROM pg_settings WHERE source = 'client' AND unit = 'ms'", []
+    )
+    assert {row.name: row.setting for row in limits} == {
+        "idle_in_transaction_session_timeout": "200",
+        "lock_timeout": "100",
+        "statement_timeout": "200",
+    }
+
+
+async def test_connections_say_whose_they_are(database_url: str) -> None:
+    pool = create_pool(settings_for(database_url))
+    (row,) = await pool.fetch("SELECT current_setting('application_name') AS name", [])
+    await pool.close()
+    assert row.name == "chatkit-backend"
+
+
+# A restart of the server
+
+
+@pytest.mark.parametrize("mode", ["fast", "immediate"])
+async def test_no_statement_fails_when_the_server_was_restarted_in_between(
+    own_server: EmbeddedPostgres, own_pool: ConnectionPool, mode: str
+) -> None:
+    before = await backends(own_pool, 5)
+    await asyncio.to_thread(own_server.restart, mode)
+    assert await backends(own_pool, 1) - before
+    assert len(await backends(own_pool, 5) - before) == 5
+
+
+async def test_only_the_running_statement_fails_when_the_server_restarts_under_it(
+    own_server: EmbeddedPostgres, own_pool: ConnectionPool
+) -> None:
+    await backends(own_pool, 3)
+    running = asyncio.create_task(own_pool.fetch(NAPS, [5, 1]))
+    await asyncio.sleep(0.05)
+    await asyncio.to_thread(own_server.restart)
+    with pytest.raises(ConnectionLostError):
+        await running
+    assert len(await backends(own_pool, 3)) == 3

@@ -29,9 +29,9 @@ from app.chatkit.protocol.items import Page as PageOf
 from app.chatkit.protocol.serialization import dump_wire
 from app.chatkit.store import Store
 from app.db.database import Database
-from app.db.engine import transaction
 from app.db.pool import ConnectionPool
 from app.db.store import PostgresStore, RunLostError
+from tests.databases import transaction
 from tests.memory_store import MemoryStore
 from tests.samples import ITEMS, MOMENT, THREAD_ID, answer, file, hidden, question
 
