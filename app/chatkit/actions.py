@@ -1,5 +1,6 @@
 """Actions: what a widget offers (`ActionConfig`) and what comes back (`Action`)."""
 
+import re
 from typing import Any, Generic, Literal, TypeVar, cast, get_args, get_origin
 
 from pydantic import BaseModel, Field, SerializationInfo, TypeAdapter, field_serializer
@@ -13,6 +14,16 @@ DEFAULT_HANDLER: Handler = "server"
 DEFAULT_LOADING_BEHAVIOR: LoadingBehavior = "auto"
 
 _FREE_FORM: TypeAdapter[Any] = TypeAdapter(Any)
+
+
+_ACTION_PROP = re.compile(r"on[A-Z]\w*Action|action")
+
+
+def is_action_prop(name: str, prop: Any) -> bool:
+    """Return whether a prop of that name, in a widget's data, holds an action."""
+    if not isinstance(prop, dict) or not _ACTION_PROP.fullmatch(name):
+        return False
+    return isinstance(cast("dict[str, Any]", prop).get("type"), str)
 
 
 def _is_none(value: object) -> bool:

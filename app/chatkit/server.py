@@ -156,6 +156,9 @@ class ChatKitServer(ABC, Generic[TContext]):
     actions: ActionRouter[TContext] | None = None
     """Handlers of actions. Without it, ``action`` and ``sync_action`` are for the subclass."""
 
+    chatkit_strict_actions: bool = False
+    """Whether a server without a router checks actions as strictly as one that has a router."""
+
     def __init__(
         self,
         store: Store[TContext],
@@ -217,13 +220,16 @@ class ChatKitServer(ABC, Generic[TContext]):
 
     def chatkit_check_action(
         self, action: Action[str, Any], sender: WidgetItem | None, *, streaming: bool
-    ) -> None:
-        """Raise ``UnprocessableError`` for an action that nobody offered to the client.
+    ) -> Action[str, Any]:
+        """Return the action as its handler gets it; raise ``UnprocessableError`` for a forged one.
 
-        A widget's action must be in the stored widget as it was sent; an action of the page itself
-        must be declared for that, if there is a router. Override it to allow more.
+        With a router, a widget's action must be in the stored widget as it was sent, and an action
+        of the page itself must be declared for that. Without one, only a changed copy of what the
+        widget offers for the server is refused. Override it to allow more, or less.
         """
-        check_action(action, sender, self._chatkit_router(), streaming=streaming)
+        router = self._chatkit_router()
+        strict = router is not None or self.chatkit_strict_actions
+        return check_action(action, sender, router, streaming=streaming, strict=strict)
 
     def _chatkit_router(self) -> ActionRouter[TContext] | None:
         # A subclass written for the official server may keep anything under so common a name, also
@@ -386,8 +392,8 @@ class ChatKitServer(ABC, Generic[TContext]):
         params = request.params
         thread = await self.store.load_thread(params.thread_id, context)
         sender = await load_sender(self.store, thread, params.item_id, context)
-        self.chatkit_check_action(params.action, sender, streaming=False)
-        response = await self.sync_action(thread, params.action, sender, context)
+        action = self.chatkit_check_action(params.action, sender, streaming=False)
+        response = await self.sync_action(thread, action, sender, context)
         if response.updated_item is not None and is_hidden(response.updated_item):
             response = SyncCustomActionResponse()
         return dump_wire(response)

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, Field
 
-from app.chatkit.action_routing.guard import list_offers
+from app.chatkit.action_routing.offers import list_offers
 from app.chatkit.action_routing.widget_edits import consume, fill_in
 from app.chatkit.actions import ActionConfig
 from app.chatkit.widgets import (

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 
-from app.chatkit.action_routing.guard import list_offers
+from app.chatkit.action_routing.offers import list_offers
 from app.chatkit.context import RequestContext
 from app.chatkit.protocol.events import (
     SyncCustomActionResponse,
@@ -158,14 +158,18 @@ async def test_thread_is_the_same_when_it_is_reloaded_after_a_stream(
 
 
 @each_file
-async def test_every_action_is_accepted_when_it_comes_as_offered(path: Path, room: Room) -> None:
+@pytest.mark.parametrize("strict", [False, True], ids=["lenient", "strict"])
+async def test_every_action_is_accepted_when_it_comes_as_offered(
+    path: Path, room: Room, strict: bool
+) -> None:
     server = Showing(room.store)
+    server.chatkit_strict_actions = strict
     for state in build_states(path):
         await room.show(state)
         for offer in list_offers(state):
             action = {"type": offer.type, "payload": offer.payload}
             sent = await room.send(server, action, sync=not offer.streaming)
-            if offer.handler == "server":
+            if offer.handler == "server" or not strict:
                 assert sent.refusal is None
             else:
                 assert "is for the page" in (sent.refusal or "")

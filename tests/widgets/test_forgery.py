@@ -87,19 +87,36 @@ class OfficialServer(ChatKitServer[Context]):
 
     def __init__(self, store: Any) -> None:
         super().__init__(store)
-        self.ran: list[str] = []
+        self.got: list[tuple[str, Any, str | None]] = []
 
     def respond(self, *_: Any) -> Any:
         raise AssertionError("nobody asked")
 
-    async def action(self, thread: Any, action: Any, *_: Any) -> AsyncIterator[ThreadStreamEvent]:
-        self.ran.append(action.type)
+    async def action(
+        self, thread: Any, action: Any, sender: Any, context: Any
+    ) -> AsyncIterator[ThreadStreamEvent]:
+        self._note(action, sender)
         thread.title = "closed"
         yield ThreadItemDoneEvent(item=answer("new", "closed"))
 
-    async def sync_action(self, thread: Any, action: Any, *_: Any) -> SyncCustomActionResponse:
-        self.ran.append(action.type)
+    async def sync_action(
+        self, thread: Any, action: Any, sender: Any, context: Any
+    ) -> SyncCustomActionResponse:
+        self._note(action, sender)
         return SyncCustomActionResponse()
+
+    def _note(self, action: Any, sender: WidgetItem | None) -> None:
+        self.got.append((action.type, action.payload, sender.id if sender else None))
+
+    @property
+    def ran(self) -> list[str]:
+        return [action_type for action_type, *_ in self.got]
+
+
+class StrictServer(OfficialServer):
+    """The same, as strict as one with a router."""
+
+    chatkit_strict_actions = True
 
 
 CLOSE, STAR = {"id": "t1"}, {"id": "t1", "stars": [1, {"n": None}]}
@@ -232,7 +249,25 @@ async def furnish(room: Room, widget: WidgetRoot = WIDGET) -> None:
     await room.store.add_thread_item("thr_1", answer("answer_1", "Hi"), room.context)
 
 
-@pytest.mark.parametrize("create_server", [RouterServer, OfficialServer])
+REFUSED_BY_ALL = {
+    "a changed fixed key",
+    "a fixed key of another type",
+    "a fixed key that is missing",
+    "a null for a fixed key",
+    "no payload",
+    "a payload of another kind",
+    "a changed value deep inside",
+    "a truth for a number",
+    "a row that is not in the list",
+    "a stream for a sync action",
+    "an answer for a streaming action",
+    "a widget that does not exist",
+    "an item that is no widget",
+}
+"""What a server that overrides ``action()`` need not expect either."""
+
+
+@pytest.mark.parametrize("create_server", [RouterServer, StrictServer])
 @pytest.mark.parametrize("build", [lambda widget: widget, as_template], ids=["typed", "dynamic"])
 @pytest.mark.parametrize("forgery", FORGERIES.values(), ids=FORGERIES)
 async def test_nothing_happens_when_an_action_is_forged(
@@ -252,6 +287,27 @@ async def test_nothing_happens_when_an_action_is_forged(
     assert len(sent.refusal) < 300
     assert server.ran == []
     assert await room.everything() == before
+
+
+@pytest.mark.parametrize("build", [lambda widget: widget, as_template], ids=["typed", "dynamic"])
+@pytest.mark.parametrize("name", FORGERIES)
+async def test_only_changed_values_are_refused_when_a_server_overrides_action(
+    room: Room, name: str, build: Callable[[WidgetRoot], WidgetRoot]
+) -> None:
+    forgery = FORGERIES[name]
+    await furnish(room, build(WIDGET))
+    before = await room.everything()
+    server = OfficialServer(room.store)
+
+    sent = await room.send(server, forgery.action, forgery.item_id, sync=forgery.sync)
+
+    if name in REFUSED_BY_ALL:
+        assert forgery.reason in (sent.refusal or "")
+        assert server.got == []
+        assert await room.everything() == before
+    else:
+        assert sent.refusal is None
+        assert server.got == [(forgery.action["type"], forgery.action.get("payload"), WIDGET_ID)]
 
 
 @pytest.mark.parametrize("sync", [False, True])

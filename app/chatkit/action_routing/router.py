@@ -28,6 +28,7 @@ from typing_extensions import TypeVar
 
 from app.chatkit.action_routing.call import ActionCall, ActionServer
 from app.chatkit.action_routing.guard import find_offer, quote
+from app.chatkit.action_routing.once_marks import payload_mark
 from app.chatkit.actions import (
     DEFAULT_HANDLER,
     DEFAULT_LOADING_BEHAVIOR,
@@ -161,11 +162,17 @@ class DeclaredAction(Generic[TPayload, TContext]):
             raise
 
     def _mark_key(self, call: ActionCall[TPayload, TContext]) -> str:
-        """Return what makes two clicks the same: what the widget fixed, not what was entered."""
+        """Return what makes two clicks the same.
+
+        What the widget fixed, not what was entered. Where the page may send any payload, it is
+        the whole payload, from whichever widget.
+        """
+        if self.client:
+            return json.dumps([self.type, payload_mark(call.payload)])
         fixed, sender = call.action.payload, call.sender
         if sender is not None:
-            with suppress(UnprocessableError):  # where the page may send what it likes
-                offer = find_offer(sender.widget, call.action, streaming=self.streaming)
+            with suppress(UnprocessableError):  # where the server's own check lets more pass
+                offer, _ = find_offer(sender, call.action, streaming=self.streaming)
                 fixed = offer.payload
         sender_id = sender.id if sender is not None else None
         return json.dumps([self.type, sender_id, fixed], sort_keys=True)
@@ -249,6 +256,7 @@ class ActionRouter(Generic[TContext]):
     ``client=True`` lets the page send the action by itself, with any payload that the model takes
     and without a widget that offers it. ``once=True`` makes it a one-shot: of two clicks on the
     same control, also at the same time, one runs, and only a handler that failed can run again.
+    With both, the action runs once for every payload, as it was parsed.
     """
 
     def __init__(self) -> None:

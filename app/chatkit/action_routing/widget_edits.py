@@ -5,7 +5,8 @@ from typing import Any, cast
 
 from pydantic import BaseModel, TypeAdapter
 
-from app.chatkit.action_routing.guard import FREE_FORM_PROPS, Node, input_name, is_action_prop
+from app.chatkit.action_routing.offers import FREE_FORM_PROPS, Node, input_name
+from app.chatkit.actions import is_action_prop
 from app.chatkit.widgets import WidgetRoot
 from app.chatkit.widgets.base import WidgetComponentBase
 

@@ -85,8 +85,8 @@ class TurnHandlers(Protocol[TContext]):
 
     def chatkit_check_action(
         self, action: Action[str, Any], sender: WidgetItem | None, *, streaming: bool
-    ) -> None:
-        """Raise ``UnprocessableError`` for an action that nobody offered."""
+    ) -> Action[str, Any]:
+        """Return the action for its handler; raise ``UnprocessableError`` for a forged one."""
         ...
 
 
@@ -222,8 +222,8 @@ class TurnOpener(Generic[TContext]):
 
         def act() -> AsyncIterator[ThreadStreamEvent]:
             # Within the stream, so that a refusal is an event which the client shows.
-            self._server.chatkit_check_action(params.action, sender, streaming=True)
-            return self._server.action(thread, params.action, sender, self._context)
+            action = self._server.chatkit_check_action(params.action, sender, streaming=True)
+            return self._server.action(thread, action, sender, self._context)
 
         return Turn(thread, act)
 

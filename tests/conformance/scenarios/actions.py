@@ -24,6 +24,7 @@ def show_widget(talk: Talk) -> None:
             {"type": "deep", "payload": {"a": [1, {"b": "c"}]}},
             {"type": "extra", "payload": "text"},
             {"type": "sync", "payload": {"a": 1}, "streaming": False},
+            {"type": "page", "payload": {"name": "Tom"}, "handler": "client"},
         ]
         buttons = [
             kit.widgets.Button(label="Go", onClickAction=kit.actions.ActionConfig(**each))
@@ -69,6 +70,24 @@ async def action_that_the_widget_does_not_offer(talk: Talk) -> None:
     forged = {"type": "extra", "payload": "other"}
     await talk.send_to_thread("threads.custom_action", item_id="widget_1", action=forged)
     await talk.send_to_thread("threads.sync_custom_action", item_id="widget_1", action=forged)
+
+
+@scenario
+async def actions_that_the_page_sends_on(talk: Talk) -> None:
+    show_widget(talk)
+    await talk.say()
+    for action in (
+        {"type": "page", "payload": {"name": "Tom"}},
+        {"type": "page", "payload": {"name": "Ada", "rank": 1}},
+        {"type": "page"},
+        {"type": "page.done", "payload": {"name": "Tom"}},
+        {"type": "go", "payload": {"more": True}},
+        {"type": "deep", "payload": {"a": [1, {"b": "c"}], "more": None}},
+    ):
+        await talk.send_to_thread("threads.custom_action", item_id="widget_1", action=action)
+        await talk.send_to_thread("threads.custom_action", action=action)
+    page_action = {"type": "page", "payload": {"name": "Ada"}}
+    await talk.send_to_thread("threads.sync_custom_action", item_id="widget_1", action=page_action)
 
 
 @scenario
