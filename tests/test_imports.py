@@ -33,9 +33,19 @@ ALLOWED = {
     "__main__": {"db", "serve", "doctor", "delete_user"},
     **{leaf: {"chatkit"} for leaf in LEAVES},
 }
-CHATKIT_LEAVES = {"errors", "icons", "context", "shielding", "strict_model", "untyped"}
+CHATKIT_LEAVES = {
+    "errors",
+    "icons",
+    "context",
+    "logger",
+    "shielding",
+    "strict_model",
+    "untyped",
+    "version",
+}
 _PROTOCOL = {"actions", "widgets", "protocol"}
 _STREAMING = _PROTOCOL | {"store", "streaming"}
+_FACADE = {"types"}
 # The same for each part of ``app/chatkit``.
 ALLOWED_IN_CHATKIT = {
     **{leaf: set[str]() for leaf in CHATKIT_LEAVES},
@@ -47,8 +57,8 @@ ALLOWED_IN_CHATKIT = {
     "streaming": _PROTOCOL,
     "engine": _STREAMING,
     "action_routing": _STREAMING,
-    "agents": _STREAMING,
-    "server": _STREAMING | {"engine", "action_routing"},
+    "agents": _STREAMING | _FACADE,
+    "server": _STREAMING | {"engine", "action_routing"} | _FACADE,
 }
 # The engine can be lifted out of this repository: no web framework, no database.
 FOREIGN_TO_CHATKIT = {"fastapi", "starlette", "sqlalchemy", "sse_starlette", "asyncpg", "uvicorn"}

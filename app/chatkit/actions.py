@@ -1,11 +1,33 @@
 """Actions: what a widget offers (`ActionConfig`) and what comes back (`Action`)."""
 
+from __future__ import annotations
+
 import re
 from typing import Any, Generic, Literal, TypeVar, cast, get_args, get_origin
 
 from pydantic import BaseModel, Field, SerializationInfo, TypeAdapter, field_serializer
 
 from app.chatkit.strict_model import StrictModel
+
+__all__ = [
+    "DEFAULT_HANDLER",
+    "DEFAULT_LOADING_BEHAVIOR",
+    "Action",
+    "ActionConfig",
+    "Any",
+    "BaseModel",
+    "Field",
+    "Generic",
+    "Handler",
+    "Literal",
+    "LoadingBehavior",
+    "TPayload",
+    "TType",
+    "TypeVar",
+    "annotations",
+    "get_args",
+    "get_origin",
+]
 
 Handler = Literal["client", "server"]
 LoadingBehavior = Literal["auto", "none", "self", "container"]

@@ -16,7 +16,27 @@ Where code written for the official SDK catches ``ValueError``, ``RuntimeError``
 ``NotImplementedError``, the class here is one of those too.
 """
 
-from enum import StrEnum
+from abc import ABC
+from enum import Enum, StrEnum
+
+__all__ = [
+    "ABC",
+    "DEFAULT_ALLOW_RETRY",
+    "DEFAULT_STATUS",
+    "BaseStreamError",
+    "CustomStreamError",
+    "Enum",
+    "ErrorCode",
+    "InvalidRequestError",
+    "NotFoundError",
+    "RequestRefusedError",
+    "StreamError",
+    "ThreadBusyError",
+    "ThreadConflictError",
+    "TooManyRunsError",
+    "UnprocessableError",
+    "UnsupportedError",
+]
 
 
 class ErrorCode(StrEnum):
@@ -29,7 +49,7 @@ DEFAULT_STATUS: dict[ErrorCode, int] = {ErrorCode.STREAM_ERROR: 500}
 DEFAULT_ALLOW_RETRY: dict[ErrorCode, bool] = {ErrorCode.STREAM_ERROR: True}
 
 
-class BaseStreamError(Exception):
+class BaseStreamError(ABC, Exception):
     """A failure that the user is told about in the stream."""
 
     allow_retry: bool

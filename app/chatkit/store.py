@@ -7,6 +7,7 @@ atomically, in one statement.
 """
 
 import hashlib
+import uuid
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
@@ -38,11 +39,25 @@ SCAN_PAGE_SIZE = 100
 """Items per read where the defaults walk through a thread."""
 
 __all__ = [
+    "ABC",
+    "Any",
+    "Attachment",
+    "AttachmentContent",
+    "AttachmentCreateParams",
     "AttachmentStore",
+    "Generic",
+    "Literal",
     "NotFoundError",
+    "Page",
     "Store",
     "StoreItemType",
+    "TContext",
+    "ThreadItem",
+    "ThreadMetadata",
+    "TypeVar",
+    "abstractmethod",
     "default_generate_id",
+    "uuid",
 ]
 
 

@@ -1,4 +1,15 @@
-"""Every wire type under the official import path (``chatkit.types``)."""
+"""Every wire type under the official import path (``chatkit.types``).
+
+What can be imported there can be imported here, also what that module merely imports itself.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Generic, Literal
+
+from pydantic import AnyUrl, BaseModel, Field, SerializationInfo, model_serializer
+from typing_extensions import TypeIs, TypeVar
 
 from app.chatkit.actions import Action
 from app.chatkit.errors import ErrorCode
@@ -71,6 +82,7 @@ from app.chatkit.protocol.items import (
     StructuredInputItem,
     StructuredInputMultipleChoice,
     StructuredInputMultipleChoiceOption,
+    T,
     Task,
     TaskItem,
     ThoughtTask,
@@ -138,7 +150,10 @@ from app.chatkit.widgets import WidgetComponent, WidgetRoot
 __all__ = [
     "Action",
     "ActiveStatus",
+    "Annotated",
     "Annotation",
+    "Any",
+    "AnyUrl",
     "AssistantMessageContent",
     "AssistantMessageContentPartAdded",
     "AssistantMessageContentPartAnnotationAdded",
@@ -153,6 +168,7 @@ __all__ = [
     "AttachmentsCreateReq",
     "AttachmentsDeleteReq",
     "AudioInput",
+    "BaseModel",
     "BaseReq",
     "BaseTask",
     "ChatKitReq",
@@ -167,12 +183,14 @@ __all__ = [
     "ErrorCode",
     "ErrorEvent",
     "FeedbackKind",
+    "Field",
     "FileAttachment",
     "FileSource",
     "FileTask",
     "GeneratedImage",
     "GeneratedImageItem",
     "GeneratedImageUpdated",
+    "Generic",
     "HiddenContextItem",
     "IconName",
     "ImageAttachment",
@@ -184,6 +202,7 @@ __all__ = [
     "ItemsFeedbackReq",
     "ItemsListParams",
     "ItemsListReq",
+    "Literal",
     "LockedStatus",
     "NonStreamingReq",
     "NoticeEvent",
@@ -191,6 +210,7 @@ __all__ = [
     "ProgressUpdateEvent",
     "SDKHiddenContextItem",
     "SearchTask",
+    "SerializationInfo",
     "Source",
     "SourceBase",
     "StreamOptions",
@@ -206,6 +226,7 @@ __all__ = [
     "StructuredInputMultipleChoiceOption",
     "StructuredInputSubmission",
     "SyncCustomActionResponse",
+    "T",
     "Task",
     "TaskItem",
     "ThoughtTask",
@@ -247,6 +268,8 @@ __all__ = [
     "ThreadsUpdateReq",
     "ToolChoice",
     "TranscriptionResult",
+    "TypeIs",
+    "TypeVar",
     "URLSource",
     "UserMessageContent",
     "UserMessageInput",
@@ -264,5 +287,8 @@ __all__ = [
     "WorkflowSummary",
     "WorkflowTaskAdded",
     "WorkflowTaskUpdated",
+    "annotations",
+    "datetime",
     "is_streaming_req",
+    "model_serializer",
 ]

@@ -7,6 +7,8 @@ Open models send their reasoning itself; it is shown unless a summary of it come
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from pydantic import BaseModel
+
 from app.chatkit.agents.context import AgentContext
 from app.chatkit.protocol.events import (
     ThreadItemUpdatedEvent,
@@ -145,3 +147,11 @@ def _source(event: Any, item: Any = None) -> Any:
 def _index_of(tasks: list[Task], task: Task) -> int | None:
     """Return the place of this very task: equal ones are common."""
     return next((index for index, each in enumerate(tasks) if each is task), None)
+
+
+class StreamingThoughtTracker(BaseModel):
+    """The official package's word for a thought that is being streamed; nothing here needs it."""
+
+    item_id: str
+    index: int
+    task: ThoughtTask

@@ -8,11 +8,19 @@ import agents
 from agents.models.chatcmpl_helpers import HEADERS_OVERRIDE as CHAT_COMPLETIONS_HEADERS
 from agents.models.openai_responses import _HEADERS_OVERRIDE as RESPONSES_HEADERS  # pyright: ignore[reportPrivateUsage] - the SDK offers no public one
 
-PROTOCOL_VERSION = "1.6.5"
-"""The release of openai-chatkit whose wire this engine speaks."""
+from app.chatkit.version import __version__
 
-_HEADERS = {"User-Agent": f"Agents/Python {agents.__version__} ChatKit/Python {PROTOCOL_VERSION}"}
+_HEADERS = {"User-Agent": f"Agents/Python {agents.__version__} ChatKit/Python {__version__}"}
 
+
+__all__ = [
+    "CHAT_COMPLETIONS_HEADERS",
+    "RESPONSES_HEADERS",
+    "UserAgentTokens",
+    "agents_sdk_user_agent_override",
+    "reset_user_agent",
+    "set_user_agent",
+]
 
 UserAgentTokens = tuple[
     Token[dict[str, str] | None],

@@ -17,7 +17,7 @@ from app.chatkit.protocol.items import ThreadMetadata, WidgetItem, now
 from app.chatkit.streaming.widget_diff import diff_widget
 from app.chatkit.widgets import Markdown, Text, WidgetRoot
 
-TText = TypeVar("TText", bound=Markdown | Text)
+TWidget = TypeVar("TWidget", bound=Markdown | Text)
 TValue = TypeVar("TValue")
 
 
@@ -51,8 +51,8 @@ async def stream_widget(
 
 
 async def accumulate_text(
-    events: AsyncIterator[StreamEvent], base_widget: TText
-) -> AsyncGenerator[TText, None]:
+    events: AsyncIterator[StreamEvent], base_widget: TWidget
+) -> AsyncGenerator[TWidget, None]:
     """Yield ``base_widget``, then copies of it whose value is the run's text so far.
 
     The last copy is no longer ``streaming``.

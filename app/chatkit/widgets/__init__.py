@@ -6,7 +6,22 @@ child that is given to it as a dict is checked the same way. Given as data to a 
 back exactly as it came, and otherwise, as a whole, as dynamic ones, which keep everything. So what
 was typed stays typed, nothing is ever lost, and only an unknown root is refused. A template always
 builds dynamic components.
+
+What can be imported from `chatkit.widgets` can be imported here, also what that module merely
+imports itself.
 """
+
+from __future__ import annotations
+
+import inspect
+import json
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any, Literal, NotRequired
+
+from jinja2 import Environment, StrictUndefined, Template
+from pydantic import BaseModel, ConfigDict, Field, model_serializer
+from typing_extensions import TypedDict, deprecated
 
 from app.chatkit.actions import ActionConfig
 from app.chatkit.icons import IconName
@@ -96,9 +111,12 @@ from app.chatkit.widgets.values import (
 __all__ = [
     "ActionConfig",
     "Alignment",
+    "Annotated",
+    "Any",
     "AreaSeries",
     "Badge",
     "BarSeries",
+    "BaseModel",
     "BasicRoot",
     "Border",
     "Borders",
@@ -112,6 +130,7 @@ __all__ = [
     "Chart",
     "Checkbox",
     "Col",
+    "ConfigDict",
     "ControlSize",
     "ControlVariant",
     "CurveType",
@@ -120,6 +139,8 @@ __all__ = [
     "DynamicWidgetComponent",
     "DynamicWidgetRoot",
     "EditableProps",
+    "Environment",
+    "Field",
     "Form",
     "Icon",
     "IconName",
@@ -131,8 +152,11 @@ __all__ = [
     "LineSeries",
     "ListView",
     "ListViewItem",
+    "Literal",
     "Markdown",
     "MinMax",
+    "NotRequired",
+    "Path",
     "RadioGroup",
     "RadioOption",
     "RadiusValue",
@@ -142,11 +166,13 @@ __all__ = [
     "Series",
     "Spacer",
     "Spacing",
+    "StrictUndefined",
     "StrictWidgetComponent",
     "StrictWidgetRoot",
     "Table",
     "TableCell",
     "TableRow",
+    "Template",
     "Text",
     "TextAlign",
     "TextSize",
@@ -155,6 +181,7 @@ __all__ = [
     "Title",
     "TitleSize",
     "Transition",
+    "TypedDict",
     "WidgetComponent",
     "WidgetComponentBase",
     "WidgetIcon",
@@ -164,4 +191,10 @@ __all__ = [
     "WidgetStatusWithIcon",
     "WidgetTemplate",
     "XAxisConfig",
+    "annotations",
+    "datetime",
+    "deprecated",
+    "inspect",
+    "json",
+    "model_serializer",
 ]

@@ -9,12 +9,11 @@ import binascii
 import inspect
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from typing import Any, Generic, assert_never, cast
 
-from pydantic import BaseModel, ValidationError
-from pydantic_core import from_json
+from pydantic import BaseModel
 from typing_extensions import TypeVar
 
 from app.chatkit.action_routing.guard import check_action
@@ -25,7 +24,6 @@ from app.chatkit.engine.pipeline import TurnPipeline
 from app.chatkit.engine.recent_threads import load_listed_threads
 from app.chatkit.engine.thread_changes import to_thread_response
 from app.chatkit.engine.turn_opener import TurnOpener, load_sender
-from app.chatkit.engine.user_agent import agents_sdk_user_agent_override
 from app.chatkit.errors import InvalidRequestError, UnsupportedError
 from app.chatkit.protocol.events import StreamOptions, SyncCustomActionResponse, ThreadStreamEvent
 from app.chatkit.protocol.items import (
@@ -41,7 +39,6 @@ from app.chatkit.protocol.items import (
     now,
 )
 from app.chatkit.protocol.requests import (
-    REQUEST_ADAPTER,
     AttachmentsCreateReq,
     AttachmentsDeleteReq,
     AudioInput,
@@ -59,91 +56,21 @@ from app.chatkit.protocol.requests import (
     TranscriptionResult,
     is_streaming_req,
 )
-from app.chatkit.protocol.serialization import clean_json, dump_wire
+from app.chatkit.protocol.serialization import dump_wire
+from app.chatkit.server.parsing import DEFAULT_PAGE_SIZE, clamp_limit, parse_request
+from app.chatkit.server.results import NonStreamingResult, StreamingResult
 from app.chatkit.shielding import run_to_completion
 from app.chatkit.store import AttachmentStore, Store
 from app.chatkit.streaming.pending_items import is_blank
-from app.chatkit.streaming.widget_diff import diff_widget
-from app.chatkit.streaming.widget_stream import stream_widget
-
-__all__ = [
-    "ChatKitServer",
-    "NonStreamingResult",
-    "StreamingResult",
-    "agents_sdk_user_agent_override",
-    "diff_widget",
-    "stream_widget",
-]
 
 TContext = TypeVar("TContext", default=Any)
 
-DEFAULT_PAGE_SIZE = 20
-MAX_PAGE_SIZE = 100
-MAX_ERROR_TEXT = 500
-"""How much of what a client sent an error message repeats, in characters."""
 STOPPED_NOTE = "The user stopped the previous response. Do not continue it unless asked to."
 INTERRUPTED_NOTE = (
     "The previous response was interrupted before its end; the user saw only what is above."
 )
 
 logger = logging.getLogger("chatkit")
-
-
-class StreamingResult(AsyncIterable[bytes]):
-    """A streaming answer: every element is exactly one ``data: <json>`` frame."""
-
-    def __init__(self, stream: AsyncGenerator[bytes, None]) -> None:
-        self.json_events = stream
-
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        return self.json_events
-
-
-class NonStreamingResult:
-    """An answer in one piece; ``json`` is its body."""
-
-    def __init__(self, result: bytes) -> None:
-        self.json = result
-
-
-def parse_request(body: str | bytes | bytearray) -> ChatKitReq:
-    """Return the request in ``body``; raises ``InvalidRequestError`` that names the field.
-
-    Escaped NUL characters become U+FFFD: neither Postgres nor a model has use for them.
-    """
-    data = body.encode(errors="surrogatepass") if isinstance(body, str) else bytes(body)
-    try:
-        if b"NaN" in data or b"Infinity" in data:
-            # The parser below takes these words for numbers, but JSON has no such numbers.
-            from_json(data, allow_inf_nan=False)
-        return REQUEST_ADAPTER.validate_json(clean_json(data))
-    except ValidationError as error:
-        raise _describe_invalid(error) from None
-    except ValueError as error:
-        raise InvalidRequestError(f"Invalid JSON: {error}") from None
-
-
-def _describe_invalid(error: ValidationError) -> InvalidRequestError:
-    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-    path = [str(part) for part in first["loc"]]
-    # The discriminated union puts the request's type in front of the path.
-    path = path[1:] if len(path) > 1 and "." in path[0] else path
-    if first["type"].startswith("union_tag"):
-        path.append("type")
-    field = _shorten(".".join(path))
-    message = _shorten(first["msg"])
-    return InvalidRequestError(f"{field}: {message}" if field else message, field=field or None)
-
-
-def _shorten(text: str) -> str:
-    return text if len(text) <= MAX_ERROR_TEXT else f"{text[:MAX_ERROR_TEXT]}…"
-
-
-def clamp_limit(limit: int | None) -> int:
-    """Return a page size from 1 to 100; none or 0 means 20, a negative one is refused."""
-    if limit is not None and limit < 0:
-        raise InvalidRequestError("params.limit: must not be negative", field="params.limit")
-    return min(limit or DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE)
 
 
 class ChatKitServer(ABC, Generic[TContext]):
