@@ -26,11 +26,6 @@ class AssistantConverter(ThreadItemConverter):
     def __init__(self, files: ThreadFiles | None = None) -> None:
         self._files = files
 
-    @property
-    def gave_files(self) -> bool:
-        """Whether the model is given the content of any file."""
-        return self._files is not None and self._files.has_content
-
     async def to_agent_input(
         self, thread_items: Sequence[ThreadItem] | ThreadItem
     ) -> list[TResponseInputItem]:

@@ -9,7 +9,6 @@ import base64
 import logging
 from collections.abc import Iterable
 
-from openai import APIStatusError
 from openai.types.responses import (
     ResponseInputContentParam,
     ResponseInputFileParam,
@@ -49,11 +48,6 @@ class ThreadFiles:
         self._context = context
         self._kinds = kinds
         self._contents: dict[str, AttachmentContent | None] = {}
-
-    @property
-    def has_content(self) -> bool:
-        """Whether any file could be read."""
-        return any(self._contents.values())
 
     async def read(self, history: Iterable[ThreadItem]) -> None:
         """Read the files that ``history`` (oldest first) names and that were not read before."""
@@ -110,12 +104,6 @@ class ThreadFiles:
             logger.exception("File not read", extra={"attachment_id": attachment_id})
             return None
         return content if content is not None and content.kind in self._kinds else None
-
-
-def is_refused_input(error: Exception) -> bool:
-    """Return whether a provider says that what it was given is at fault, rather than itself."""
-    cause = error.__cause__
-    return isinstance(cause, APIStatusError) and cause.status_code in (400, 413, 415, 422)
 
 
 def _to_part(attachment: Attachment, content: AttachmentContent) -> ResponseInputContentParam:

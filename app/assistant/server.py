@@ -1,6 +1,5 @@
 """The assistant: what happens between a user's message and the events that answer it."""
 
-import logging
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 
@@ -10,12 +9,11 @@ from agents.tracing import TracingConfig
 from app.assistant.actions import actions
 from app.assistant.agent import create_agent
 from app.assistant.converter import AssistantConverter
-from app.assistant.files import ThreadFiles, is_refused_input
+from app.assistant.files import ThreadFiles
 from app.assistant.images import AssistantStreamConverter
 from app.assistant.titles import TitleWriter, first_words
 from app.chatkit.agents import AgentContext, stream_agent_response
 from app.chatkit.context import RequestContext
-from app.chatkit.errors import CustomStreamError
 from app.chatkit.protocol.events import ThreadStreamEvent
 from app.chatkit.protocol.items import (
     InferenceOptions,
@@ -31,8 +29,6 @@ from app.settings import Settings
 
 MAX_TURNS = 10
 """How often the model may be called for one answer: a limit for tools that lead nowhere."""
-
-logger = logging.getLogger(__name__)
 
 
 class AssistantServer(ChatKitServer[RequestContext]):
@@ -77,22 +73,12 @@ class AssistantServer(ChatKitServer[RequestContext]):
             return (await self.store.load_thread(thread.id, context)).title
 
         async with self.titles.title_thread(thread, titled, load_title):
-            for converter in (AssistantConverter(files), AssistantConverter()):
-                model_input = await converter.to_agent_input(history)
-                is_answered = False
-                try:
-                    async with aclosing(
-                        self.stream_answer(agent_context, model_input, run_config)
-                    ) as events:
-                        async for event in events:
-                            is_answered = True
-                            yield event
-                    return
-                except CustomStreamError as error:
-                    if is_answered or not (converter.gave_files and is_refused_input(error)):
-                        raise
-                    # One file that a provider cannot read would make the thread unanswerable.
-                    logger.warning("The model refused the files of a thread; they are left out")
+            model_input = await AssistantConverter(files).to_agent_input(history)
+            async with aclosing(
+                self.stream_answer(agent_context, model_input, run_config)
+            ) as events:
+                async for event in events:
+                    yield event
 
     def chatkit_get_first_title(
         self, message: UserMessageItem, context: RequestContext

@@ -5,6 +5,7 @@ from typing import Any
 from httpx2 import ReadTimeout, Request, Response
 from openai import APITimeoutError, AsyncOpenAI, DefaultAsyncHttpxClient, Timeout
 
+from app.chatkit.agents.provider_errors import FINAL_KINDS, classify_response
 from app.model_url import parse_model_url
 from app.settings import Settings
 
@@ -43,8 +44,9 @@ def create_client(settings: Settings) -> AsyncOpenAI | None:
 class _HttpClient(DefaultAsyncHttpxClient):
     """Sends as the provider wants it, and ends a request at the first silence.
 
-    The client above would wait for silence once per retry. Azure takes a key in a header of its
-    own, and takes one in the usual header for a token that is not valid.
+    The client above would wait for silence once per retry, and repeat what will be refused again:
+    llama.cpp answers an image with 500, others answer an account without credit with 429. Azure
+    takes a key in a header of its own, and takes one in the usual header for a token.
     """
 
     def __init__(self, *, azure_key: str = "") -> None:
@@ -57,6 +59,16 @@ class _HttpClient(DefaultAsyncHttpxClient):
             request.headers.pop("authorization", None)
             request.headers.setdefault("api-key", self._azure_key)
         try:
-            return await super().send(request, **options)
+            response = await super().send(request, **options)
+            if response.is_error:
+                await response.aread()
         except ReadTimeout as error:
             raise APITimeoutError(request) from error
+        if response.is_error and _is_final(response):
+            response.headers["x-should-retry"] = "false"
+        return response
+
+
+def _is_final(response: Response) -> bool:
+    """Return whether the same request would be refused again, whatever the status is."""
+    return classify_response(response.status_code, response.content) in FINAL_KINDS

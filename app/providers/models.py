@@ -14,6 +14,8 @@ from agents.models import get_default_model_settings
 from app.providers.client import create_client
 from app.providers.offline.model import DEFAULT_DELAY, OFFLINE_MODEL_NAME, OfflineModel
 from app.providers.paced_model import PacedModel
+from app.providers.provider_model import ProviderModel, RefusedParts
+from app.providers.smaller_input import PartKind
 from app.settings import Settings
 
 DEFAULT_MODEL = "gpt-5.6-luna"
@@ -24,6 +26,7 @@ SELECTABLE_MODELS: frozenset[str] = frozenset()
 
 FileKind = Literal["image", "pdf", "text"]
 """What a model can be given besides words."""
+_FILE_KINDS: dict[PartKind, FileKind] = {"image": "image", "file": "pdf"}
 
 
 class AssistantModels(ModelProvider):
@@ -37,6 +40,7 @@ class AssistantModels(ModelProvider):
         self._settings = settings
         self._offline_delay = offline_delay
         self._client = create_client(settings)
+        self._refused = RefusedParts()
 
     @property
     def is_offline(self) -> bool:
@@ -47,13 +51,16 @@ class AssistantModels(ModelProvider):
     def readable_files(self) -> frozenset[FileKind]:
         """The kinds of files that models are given: what the server on the other side takes.
 
-        Few of those that speak Chat Completions take PDFs; an image is for a model that sees.
+        Few of those that speak Chat Completions take PDFs; an image is for a model that sees. What
+        the default model refused lately is not among them.
         """
         if self._settings.model_reads is not None:
             return frozenset(self._settings.model_reads)
+        kinds: set[FileKind] = {"image", "pdf", "text"}
         if self._client is not None and self._settings.model_api == "chat_completions":
-            return frozenset({"image", "text"})
-        return frozenset({"image", "pdf", "text"})
+            kinds.remove("pdf")
+        refused = self._refused.recall(self.default_name)
+        return frozenset(kinds - {_FILE_KINDS[each] for each in refused})
 
     @property
     def default_name(self) -> str:
@@ -70,9 +77,13 @@ class AssistantModels(ModelProvider):
     def _create_model(self, name: str) -> Model:
         if self._client is None:
             return OfflineModel(delay=self._offline_delay)
+        model: Model
         if self._settings.model_api == "chat_completions":
-            return OpenAIChatCompletionsModel(name, self._client)
-        return OpenAIResponsesModel(name, self._client)
+            model = OpenAIChatCompletionsModel(name, self._client)
+        else:
+            model = OpenAIResponsesModel(name, self._client)
+        address = self._client.base_url.netloc.decode().rpartition("@")[2]
+        return ProviderModel(model, refused=self._refused, address=address)
 
     def get_model_settings(self, model_name: str | None = None) -> ModelSettings:
         """Return what the Agents SDK would choose for a model of that name (effort, verbosity)."""

@@ -19,7 +19,7 @@ from app.chatkit.agents.provider_errors import (
 
 Kind = ProviderErrorKind
 REQUEST = httpx.Request("POST", "https://provider.example/v1/responses")
-SECRET = "Incorrect API key provided: sk-secret, organization org-secret"
+SECRET = "The request of sk-secret, organization org-secret, did not succeed"
 
 
 def api_error(

@@ -5,7 +5,9 @@ Provider messages are never shown: they name keys, accounts and deployments.
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any, cast
 
 import httpx
 import httpx2
@@ -18,8 +20,17 @@ from agents.exceptions import (
     ToolTimeoutError,
 )
 
+from app.chatkit.agents.refusals import (
+    MAX_DEPTH,
+    find_setup_fault,
+    is_too_long,
+    parse_json,
+    read_texts,
+    refuses_files,
+    refuses_images,
+)
 from app.chatkit.errors import CustomStreamError
-from app.chatkit.untyped import get_field, get_text
+from app.chatkit.untyped import get_field
 
 
 class ProviderErrorKind(StrEnum):
@@ -29,6 +40,7 @@ class ProviderErrorKind(StrEnum):
     CONTEXT_TOO_LONG = "context_too_long"
     CONTENT_FILTER = "content_filter"
     IMAGE_REFUSED = "image_refused"
+    FILE_REFUSED = "file_refused"
     TIMEOUT = "timeout"
     CONNECTION = "connection"
     SERVER_ERROR = "server_error"
@@ -46,6 +58,7 @@ ERROR_TEXTS: Mapping[ProviderErrorKind, str] = {
     ),
     Kind.CONTENT_FILTER: "The content filter stopped this answer. Please rephrase your message.",
     Kind.IMAGE_REFUSED: "One of the images could not be processed. Please try another one.",
+    Kind.FILE_REFUSED: "One of the files could not be processed. Please try another one.",
     Kind.TIMEOUT: "The model took too long to answer. Please try again.",
     Kind.CONNECTION: "The model could not be reached. Please try again.",
     Kind.SERVER_ERROR: "The model had a problem on its side. Please try again.",
@@ -56,7 +69,13 @@ ERROR_TEXTS: Mapping[ProviderErrorKind, str] = {
 """The English texts; pass a mapping of your own to localise them."""
 
 FINAL_KINDS = frozenset(
-    {Kind.CONTEXT_TOO_LONG, Kind.CONTENT_FILTER, Kind.IMAGE_REFUSED, Kind.MISCONFIGURED}
+    {
+        Kind.CONTEXT_TOO_LONG,
+        Kind.CONTENT_FILTER,
+        Kind.IMAGE_REFUSED,
+        Kind.FILE_REFUSED,
+        Kind.MISCONFIGURED,
+    }
 )
 """Failures that the same request would run into again: no retry is offered."""
 
@@ -82,6 +101,15 @@ _KINDS_BY_CODE: dict[str, ProviderErrorKind] = {
     "server_error": Kind.SERVER_ERROR,
 }
 
+_KINDS_BY_STATUS: dict[int, ProviderErrorKind] = {
+    408: Kind.TIMEOUT,
+    409: Kind.SERVER_ERROR,
+    413: Kind.CONTEXT_TOO_LONG,
+    425: Kind.SERVER_ERROR,
+    429: Kind.RATE_LIMIT,
+    504: Kind.TIMEOUT,
+}
+
 
 def describe_provider_error(
     error: BaseException, texts: Mapping[ProviderErrorKind, str] = ERROR_TEXTS
@@ -100,7 +128,7 @@ def describe_failure(
     texts: Mapping[ProviderErrorKind, str] = ERROR_TEXTS,
 ) -> CustomStreamError:
     """Return what to tell the user about a failure that the provider reported in its stream."""
-    kind = _kind_of(code, message) or Kind.SERVER_ERROR
+    kind = classify_response(None, {"code": code, "message": message})
     return create_provider_error(kind, texts)
 
 
@@ -139,36 +167,84 @@ def classify_provider_error(error: BaseException) -> ProviderErrorKind | None:
             return None
 
 
+@dataclass(frozen=True)
+class Refusal:
+    """What a provider answered instead of a response: its words in lower case, in one line."""
+
+    kind: ProviderErrorKind
+    text: str = ""
+    status: int | None = None
+
+
+def read_refusal(error: BaseException) -> Refusal | None:
+    """Return what a failed request was answered, or None for what is no provider's doing."""
+    kind = classify_provider_error(error)
+    if kind is None:
+        return None
+    if not isinstance(error, openai.APIError):
+        return Refusal(kind)
+    return Refusal(kind, read_texts(_read_body(error)), _read_status(error))
+
+
+def read_failed_event(event: Any) -> Refusal:
+    """Return what a provider reports in an event of its stream (``response.failed``, ``error``)."""
+    error = get_field(get_field(event, "response"), "error") or get_field(event, "error") or event
+    body = {name: get_field(error, name) for name in ("code", "message")}
+    return Refusal(classify_response(None, body), read_texts(body))
+
+
+def classify_response(status: int | None, body: Any) -> ProviderErrorKind:
+    """Return the kind of a refusal by its status, if there was one, and its body."""
+    if isinstance(body, bytes):
+        body = parse_json(body.decode(errors="replace")) or body
+    code = _find_code(body)
+    if kind := _kind_of(code, read_texts(body)):
+        return kind
+    if status is None:
+        status = int(code) if code.isdigit() else 500
+    return _KINDS_BY_STATUS.get(status) or (
+        Kind.MISCONFIGURED if 400 <= status < 500 else Kind.SERVER_ERROR
+    )
+
+
 def _classify_api_error(error: openai.APIError) -> ProviderErrorKind:
-    code = error.code or get_text(get_field(error.body, "innererror"), "code")
-    if kind := _kind_of(code, error.message):
-        return kind
-    match error:
-        case openai.RateLimitError():
-            return Kind.RATE_LIMIT
-        case openai.BadRequestError() | openai.UnprocessableEntityError():
-            return Kind.MISCONFIGURED
-        case openai.AuthenticationError() | openai.PermissionDeniedError():
-            return Kind.MISCONFIGURED
-        case openai.NotFoundError():
-            return Kind.MISCONFIGURED
-        case openai.APIStatusError(status_code=413):
-            return Kind.CONTEXT_TOO_LONG
-        case openai.APIStatusError(status_code=408):
-            return Kind.TIMEOUT
-        case _:
-            return Kind.SERVER_ERROR
+    return classify_response(_read_status(error), _read_body(error))
 
 
-def _kind_of(code: str | None, message: str | None) -> ProviderErrorKind | None:
-    """Return the kind that a provider's code or, for want of one, its message stands for."""
-    name = str(code or "").lower()
-    if kind := _KINDS_BY_CODE.get(name):
-        return kind
-    if "image" in name:
-        return Kind.IMAGE_REFUSED
-    # Compatible servers (vLLM, Ollama, proxies) send a bare 400 with a sentence.
-    text = (message or "").lower()
-    if "context" in text and any(word in text for word in ("length", "window", "too long")):
+def _read_status(error: openai.APIError) -> int | None:
+    return error.status_code if isinstance(error, openai.APIStatusError) else None
+
+
+def _read_body(error: openai.APIError) -> list[Any]:
+    return [{"code": error.code}, error.body or error.message]
+
+
+def _find_code(body: Any, depth: int = 0) -> str:
+    """Return the first code in a body; Azure's innermost one says most."""
+    if isinstance(body, list) and depth < MAX_DEPTH:
+        codes = (_find_code(each, depth + 1) for each in cast("list[Any]", body)[:5])
+        return next((code for code in codes if code), "")
+    if not isinstance(body, dict) or depth >= MAX_DEPTH:
+        return ""
+    for name in ("innererror", "error"):
+        if code := _find_code(get_field(body, name), depth + 1):
+            return code
+    given = get_field(body, "code")
+    return str(given).lower() if isinstance(given, str | int) else ""
+
+
+def _kind_of(code: str, text: str) -> ProviderErrorKind | None:
+    """Return the kind that a provider's code and words (lower case) stand for, if they do."""
+    by_code = _KINDS_BY_CODE.get(code)
+    # What asks for too many tokens at once is refused in the name of a rate, and always will be.
+    if by_code in (None, Kind.RATE_LIMIT, Kind.SERVER_ERROR) and is_too_long(f"{code} {text}"):
         return Kind.CONTEXT_TOO_LONG
-    return None
+    if by_code not in (None, Kind.SERVER_ERROR):
+        return by_code
+    if find_setup_fault(text):
+        return Kind.MISCONFIGURED
+    if "image" in code or refuses_images(text):
+        return Kind.IMAGE_REFUSED
+    if refuses_files(text):
+        return Kind.FILE_REFUSED
+    return by_code
