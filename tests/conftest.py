@@ -25,7 +25,13 @@ from app.db import migrate
 from app.db.embedded import EmbeddedPostgres
 from app.db.pool import ConnectionPool, create_pool
 from app.providers import paced_model
-from tests.databases import database_named, execute, open_engine, settings_for
+from tests.support.databases import database_named, execute, open_engine, settings_for
+
+pytest_plugins = [
+    "tests.support.browser",
+    "tests.support.local_replicas",
+    "tests.support.servers",
+]
 
 LOOPBACK = ("localhost", "127.", "::1")
 # A developer's shell must not change what the tests do.

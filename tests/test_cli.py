@@ -21,9 +21,9 @@ from app.db.embedded import EmbeddedPostgres
 from app.db.pool import ConnectionPool
 from app.db.store import PostgresStore
 from app.main import create_uploads
-from tests.databases import settings_for
-from tests.e2e.replica import ROOT, Page, Replica, free_port
-from tests.uploads.conftest import incoming
+from tests.support.databases import settings_for
+from tests.support.replica import ROOT, Page, Replica, free_port
+from tests.uploads.room import incoming
 
 SECRET = "0123456789abcdef" * 2
 PRODUCTION = {

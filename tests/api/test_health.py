@@ -1,6 +1,6 @@
 """``/readyz`` asks what serves: the same connections, in the same role."""
 
-from tests.application import running_application
+from tests.support.application import running_application
 
 
 async def test_replica_is_ready_when_its_database_is(database_url: str) -> None:

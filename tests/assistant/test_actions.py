@@ -11,8 +11,8 @@ from app.chatkit.widgets.templates import WidgetTemplate, WidgetTemplateError
 from app.providers.models import AssistantModels
 from app.providers.offline.model import OfflineModel
 from app.settings import Settings
-from tests.conversation import Conversation, Event, answer_text, done_items, types
-from tests.memory_store import MemoryStore
+from tests.support.conversation import Conversation, Event, answer_text, done_items, types
+from tests.support.memory_store import MemoryStore
 
 
 class ListeningModel(OfflineModel):

@@ -36,8 +36,8 @@ from app.chatkit.store import AttachmentContent
 from app.providers.models import AssistantModels
 from app.settings import Settings
 from tests.assistant.attachments import URL, MemoryAttachments, attached, text
-from tests.conversation import Conversation, answer_text, done_items
-from tests.memory_store import MemoryStore
+from tests.support.conversation import Conversation, answer_text, done_items
+from tests.support.memory_store import MemoryStore
 
 ALL: frozenset[FileKind] = frozenset({"image", "pdf", "text"})
 CONTEXT = RequestContext(user_id="user_1")

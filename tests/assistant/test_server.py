@@ -17,8 +17,8 @@ from app.chatkit.protocol.items import (
 )
 from app.providers.models import AssistantModels
 from app.settings import Settings
-from tests.conversation import Conversation, answer_text, done_items, types
-from tests.memory_store import MemoryStore
+from tests.support.conversation import Conversation, answer_text, done_items, types
+from tests.support.memory_store import MemoryStore
 
 
 class CountingStore(MemoryStore):

@@ -8,7 +8,7 @@ import pytest
 from agents.tracing.traces import NoOpTrace
 
 from app.assistant.server import AssistantServer
-from tests.application import running_application
+from tests.support.application import running_application
 
 
 class OwnServer(AssistantServer):

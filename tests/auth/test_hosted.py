@@ -8,8 +8,8 @@ import pytest
 
 from app.auth.hosted import ATTEMPTS, HostedSessions
 from app.errors import RateLimitedError, UpstreamError
-from tests.application import running_application
 from tests.auth.fake_http import FakeAnswer, FakeRequest, FakeServer, fake_server
+from tests.support.application import running_application
 
 KEY = "sk-hosted-key-that-nobody-may-see"
 GOOD = FakeAnswer(body={"id": "cksess_1", "client_secret": "ek_1", "expires_at": 1_790_000_000})

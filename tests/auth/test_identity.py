@@ -1,7 +1,5 @@
 """Who is calling: anonymous visitors, a trusted proxy's header, an integrator's own function."""
 
-from typing import Any
-
 import pytest
 from fastapi import Request, Response
 
@@ -9,30 +7,8 @@ from app.auth.header_identity import create_header_identity
 from app.auth.identity import NoIdentity, create_identity
 from app.errors import ForbiddenError
 from app.settings import SettingsError
-from tests.databases import settings_for
-
-
-def make_request(
-    *headers: tuple[str, str], address: str | None = "10.1.2.3", scheme: str = "http"
-) -> Request:
-    """Return a request with these headers, from that address."""
-    return Request(
-        {
-            "type": "http",
-            "method": "POST",
-            "path": "/api/chatkit/session",
-            "scheme": scheme,
-            "server": ("chat.example", 80),
-            "query_string": b"",
-            "headers": [(name.lower().encode(), value.encode()) for name, value in headers],
-            "client": None if address is None else (address, 4711),
-        }
-    )
-
-
-async def identify(identity: Any, request: Request) -> str | None:
-    return await identity.identify(request, Response())
-
+from tests.auth.requests import identify, make_request
+from tests.support.databases import settings_for
 
 # --- anonymous -----------------------------------------------------------------------------------
 

@@ -19,8 +19,8 @@ from app.auth.jwt_identity import JwtIdentity, create_jwt_identity
 from app.errors import UnavailableError
 from app.settings import SettingsError
 from tests.auth.fake_http import FakeAnswer, FakeServer, fake_server
-from tests.auth.test_identity import identify, make_request
-from tests.databases import settings_for
+from tests.auth.requests import identify, make_request
+from tests.support.databases import settings_for
 
 SECRET = "a secret that is shared with whoever signs the tokens"
 RSA_KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)

@@ -25,11 +25,11 @@ from app.chatkit.store import Store
 from app.db.database import Database
 from app.db.pool import ConnectionPool
 from app.db.store import PostgresStore
-from tests.chatkit.engine import ADA, ActingServer, body, done, fill, message, read_frame
-from tests.chatkit.test_server import Uploads
-from tests.chatkit.test_turns import pending_call, questions, submit, widget
-from tests.memory_store import MemoryStore
-from tests.samples import THREAD_ID, answer, file, hidden, question
+from tests.chatkit.scripted_server import ADA, ActingServer, body, done, fill, message, read_frame
+from tests.chatkit.turn_requests import pending_call, questions, submit, widget
+from tests.chatkit.uploads import Uploads
+from tests.support.memory_store import MemoryStore
+from tests.support.samples import THREAD_ID, answer, file, hidden, question
 
 EXPECTED = (NotFoundError, RequestRefusedError)
 MEGABYTE = 1_000_000

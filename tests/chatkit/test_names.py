@@ -22,14 +22,24 @@ from app.chatkit.context import RequestContext
 from app.chatkit.protocol.items import Attachment, CustomTask, ThreadMetadata
 from app.chatkit.server import ChatKitServer
 from app.chatkit.store import AttachmentStore, Store
-from tests.chatkit.agent_runs import run, shape
-from tests.chatkit.engine import ADA, ActingServer, ask, body, done, fill, say, stream, types
-from tests.chatkit.test_turns import act, pending_call, questions, retry
-from tests.chatkit.test_turns import widget as offering_widget
+from tests.chatkit.agents.agent_runs import run, shape
+from tests.chatkit.scripted_server import (
+    ADA,
+    ActingServer,
+    ask,
+    body,
+    done,
+    fill,
+    say,
+    stream,
+    types,
+)
+from tests.chatkit.turn_requests import act, pending_call, questions, retry
+from tests.chatkit.turn_requests import widget as offering_widget
 from tests.conformance.official_surface import official
-from tests.memory_store import MemoryStore
-from tests.samples import ITEMS, MOMENT, THREAD_ID, answer, file, question
-from tests.scripted_model import call, text, turn
+from tests.support.memory_store import MemoryStore
+from tests.support.samples import ITEMS, MOMENT, THREAD_ID, answer, file, question
+from tests.support.scripted_model import call, text, turn
 
 PAIRS: list[tuple[type, type]] = [
     (official("store").Store, Store),

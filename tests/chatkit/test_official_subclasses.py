@@ -12,8 +12,8 @@ from app.chatkit.context import RequestContext
 from app.chatkit.errors import UnsupportedError
 from app.chatkit.protocol.items import CustomTask, Page, ThreadItem, ThreadMetadata
 from app.chatkit.store import SCAN_PAGE_SIZE
-from tests.chatkit.agent_runs import THREAD_ID, run, shape
-from tests.chatkit.engine import (
+from tests.chatkit.agents.agent_runs import THREAD_ID, run, shape
+from tests.chatkit.scripted_server import (
     ADA,
     ActingServer,
     ScriptedServer,
@@ -24,11 +24,11 @@ from tests.chatkit.engine import (
     stream,
     types,
 )
-from tests.chatkit.test_turns import act, retry
-from tests.chatkit.test_turns import widget as offering_widget
-from tests.memory_store import MemoryStore
-from tests.samples import MOMENT, answer, hidden, question
-from tests.scripted_model import call, text, turn
+from tests.chatkit.turn_requests import act, retry
+from tests.chatkit.turn_requests import widget as offering_widget
+from tests.support.memory_store import MemoryStore
+from tests.support.samples import MOMENT, answer, hidden, question
+from tests.support.scripted_model import call, text, turn
 
 # --- stores whose cursor is no id ----------------------------------------------------------------
 

@@ -33,14 +33,14 @@ from app.chatkit.protocol.items import (
     ThreadMetadata,
     WidgetItem,
 )
-from app.chatkit.protocol.requests import AttachmentCreateParams, AudioInput, TranscriptionResult
+from app.chatkit.protocol.requests import AudioInput, TranscriptionResult
 from app.chatkit.server import clamp_limit
 from app.chatkit.store import AttachmentStore
 from app.chatkit.widgets import ActionConfig, Button, Card
 from app.db.database import Database
 from app.db.pool import ConnectionPool
 from app.db.store import PostgresStore
-from tests.chatkit.engine import (
+from tests.chatkit.scripted_server import (
     ADA,
     BOB,
     ActingServer,
@@ -64,9 +64,10 @@ from tests.chatkit.engine import (
     types,
     visible,
 )
-from tests.chatkit.test_turns import act, pending_call, questions, retry, return_output, submit
-from tests.memory_store import MemoryStore
-from tests.samples import MOMENT, THREAD_ID, answer, base, file, hidden, question
+from tests.chatkit.turn_requests import act, pending_call, questions, retry, return_output, submit
+from tests.chatkit.uploads import Uploads
+from tests.support.memory_store import MemoryStore
+from tests.support.samples import MOMENT, THREAD_ID, answer, base, file, hidden, question
 
 
 def widget(item_id: str = "widget") -> WidgetItem:
@@ -450,23 +451,6 @@ async def test_feedback_goes_to_the_server_when_it_overrides_the_hook() -> None:
     request = body("items.feedback", thread_id="any", item_ids=["x", "y"], kind="positive")
     assert await ask(Server(), request) == {}
     assert got == [("any", ["x", "y"], "positive", ADA)]
-
-
-class Uploads(AttachmentStore[RequestContext]):
-    """Two-phase uploads that keep a log."""
-
-    def __init__(self, log: list[Any]) -> None:
-        self.log = log
-
-    async def create_attachment(
-        self, input: AttachmentCreateParams, context: RequestContext
-    ) -> Attachment:
-        self.log.append(("create", input.name, input.size, context))
-        new = file(self.generate_attachment_id(input.mime_type, context))
-        return new.model_copy(update={"name": input.name})
-
-    async def delete_attachment(self, attachment_id: str, context: RequestContext) -> None:
-        self.log.append(("delete bytes", attachment_id))
 
 
 async def test_attachment_is_saved_and_deleted_in_order_when_uploads_are_offered() -> None:

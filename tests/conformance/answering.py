@@ -8,7 +8,7 @@ from agents import FunctionTool, RunContextWrapper, function_tool
 
 from tests.conformance.building import done, message
 from tests.conformance.harness import Talk, settle
-from tests.scripted_model import call, text, turn
+from tests.support.scripted_model import call, text, turn
 
 Events = AsyncIterator[Any]
 Work = Callable[[Any], Any]

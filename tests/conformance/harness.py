@@ -20,8 +20,8 @@ from app.chatkit.context import RequestContext
 from tests.conformance.official_store import OfficialStore
 from tests.conformance.official_surface import official, ours
 from tests.conformance.transcript import Json, Transcript
-from tests.memory_store import MemoryStore
-from tests.scripted_model import ScriptedModel, Step
+from tests.support.memory_store import MemoryStore
+from tests.support.scripted_model import ScriptedModel, Step
 
 CONTEXT = RequestContext(user_id="user_1")
 MANY_STEPS = 50

@@ -1,4 +1,4 @@
-"""A store in memory for the official package, of the same behaviour as ``tests.memory_store``.
+"""A store in memory for the official package, which behaves as ``tests.support.memory_store``.
 
 It keeps one user's things, in the order in which they came, and hands out copies.
 """

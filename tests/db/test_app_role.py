@@ -15,7 +15,7 @@ from app.db.pool import UnguardedUserError, create_pool
 from app.db.readiness import check_database
 from app.serve import StartError, _prepare_database
 from app.settings import Settings
-from tests.databases import database_named, execute, settings_for
+from tests.support.databases import database_named, execute, settings_for
 
 SEEN = "SELECT $1::text AS me, id FROM threads"
 WHO = """

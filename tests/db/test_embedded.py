@@ -18,7 +18,7 @@ from sqlalchemy.engine import make_url
 
 from app.db import embedded
 from app.db.embedded import EmbeddedPostgres, EmbeddedPostgresError, provide_database
-from tests.databases import settings_for
+from tests.support.databases import settings_for
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 NOBODY = 65534

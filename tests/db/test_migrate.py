@@ -15,7 +15,7 @@ from app.db.pool import create_pool
 from app.db.readiness import check_database
 from app.db.revisions import load_revisions
 from app.settings import Settings
-from tests.databases import open_engine, settings_for, transaction
+from tests.support.databases import open_engine, settings_for, transaction
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 

@@ -17,7 +17,7 @@ from app.db.pool import (
     DatabaseBusyError,
     create_pool,
 )
-from tests.databases import settings_for
+from tests.support.databases import settings_for
 
 MakePool = Callable[..., ConnectionPool]
 

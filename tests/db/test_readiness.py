@@ -4,7 +4,7 @@ import pytest
 
 from app.db.pool import create_pool
 from app.db.readiness import DatabaseCheck, check_database
-from tests.databases import database_named, execute, settings_for
+from tests.support.databases import database_named, execute, settings_for
 
 
 async def look(database_url: str) -> DatabaseCheck:

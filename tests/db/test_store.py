@@ -31,9 +31,9 @@ from app.chatkit.store import Store
 from app.db.database import Database
 from app.db.pool import ConnectionPool
 from app.db.store import PostgresStore, RunLostError
-from tests.databases import transaction
-from tests.memory_store import MemoryStore
-from tests.samples import ITEMS, MOMENT, THREAD_ID, answer, file, hidden, question
+from tests.support.databases import transaction
+from tests.support.memory_store import MemoryStore
+from tests.support.samples import ITEMS, MOMENT, THREAD_ID, answer, file, hidden, question
 
 Context = RequestContext
 AnyStore = Store[RequestContext]

@@ -5,8 +5,8 @@ import asyncio
 import httpx
 import pytest
 
-from tests.e2e.conftest import StartReplica
-from tests.e2e.replica import Page, Replica, answer_text, message
+from tests.support.replica import Page, Replica, answer_text, message
+from tests.support.servers import StartReplica
 
 
 async def test_answer_streams_in_the_protocols_order_when_a_thread_is_created(

@@ -3,7 +3,7 @@
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from tests.e2e.replica import Page, Replica
+from tests.support.replica import Page, Replica
 
 
 async def test_tokens_and_model_are_stored_on_the_run(

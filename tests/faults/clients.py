@@ -9,8 +9,8 @@ from typing import Any
 
 import httpx
 
-from tests.e2e.replica import message
 from tests.faults.replicas import FaultyReplica
+from tests.support.replica import message
 
 TALK_TIMEOUT = 8.0
 

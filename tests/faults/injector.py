@@ -13,10 +13,10 @@ import asyncpg
 
 from app.db import migrate
 from app.db.embedded import EmbeddedPostgres
-from tests.databases import settings_for
 from tests.faults.checker import AUDIT, Verdict, check
 from tests.faults.clients import Client
 from tests.faults.replicas import FaultyReplica
+from tests.support.databases import settings_for
 
 HEARTBEAT = 0.1
 TAKEOVER = 0.7

@@ -18,7 +18,7 @@ import uvicorn
 from app.chatkit.agents.warm_up import warm_up
 from app.main import create_app
 from app.settings import Settings
-from tests.e2e.replica import free_port
+from tests.support.replica import free_port
 
 warm_up()
 

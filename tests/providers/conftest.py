@@ -9,9 +9,9 @@ from app.assistant.server import AssistantServer
 from app.chatkit.context import RequestContext
 from app.chatkit.store import AttachmentStore
 from app.settings import Settings
-from tests.conversation import Conversation
-from tests.memory_store import MemoryStore
 from tests.providers.fake_openai import FakeOpenAI, Script, run_fake_openai
+from tests.support.conversation import Conversation
+from tests.support.memory_store import MemoryStore
 
 
 @pytest.fixture(scope="session")

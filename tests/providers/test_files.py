@@ -8,8 +8,8 @@ import pytest
 
 from app.chatkit.store import AttachmentContent
 from tests.assistant.attachments import MemoryAttachments, attached, text
-from tests.conversation import Conversation, answer_text
 from tests.providers.fake_openai import FakeOpenAI, ReceivedRequest, Reply
+from tests.support.conversation import Conversation, answer_text
 
 PNG = AttachmentContent("image", "image/png", b"\x89PNG")
 PDF = AttachmentContent("pdf", "application/pdf", b"%PDF-1.7")

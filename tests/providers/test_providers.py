@@ -8,8 +8,8 @@ import pytest
 
 from app.chatkit.agents.provider_errors import ERROR_TEXTS
 from app.chatkit.agents.provider_errors import ProviderErrorKind as Kind
-from tests.conversation import Conversation, answer_text, done_items, types
 from tests.providers.fake_openai import FakeOpenAI, ReceivedRequest, Reply, ToolCall
+from tests.support.conversation import Conversation, answer_text, done_items, types
 
 BEGIN = ["thread.created", "thread.item.done(user_message)", "stream_options"]
 ANSWER = [

@@ -11,9 +11,9 @@ from app.chatkit.agents.provider_errors import ERROR_TEXTS
 from app.chatkit.agents.provider_errors import ProviderErrorKind as Kind
 from app.chatkit.store import AttachmentContent
 from tests.assistant.attachments import MemoryAttachments, attached
-from tests.conversation import Conversation, answer_text
 from tests.providers.fake_openai import FakeOpenAI, Raw, ReceivedRequest, Reply, ToolCall
 from tests.providers.scripts import Rule, recorded, sse
+from tests.support.conversation import Conversation, answer_text
 
 Start = Callable[..., Conversation]
 

@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.conversation import Conversation, answer_text, done_items
 from tests.providers.fake_openai import FakeOpenAI
 from tests.providers.scripts import RECORDED, Script, chat, recorded, refusal
+from tests.support.conversation import Conversation, answer_text, done_items
 
 
 @pytest.mark.parametrize("path", sorted(RECORDED.glob("*.txt")), ids=lambda path: path.stem)

@@ -2,42 +2,22 @@
 
 import asyncio
 import json
-from typing import Any
 
 import pytest
 
 from app.runs import registry
-from tests.e2e.replica import EventStream, Page
-from tests.runs.assistants import WORDS
-from tests.runs.conftest import StartLocal
-from tests.runs.test_takeover import ANSWER, hold_answer, release, say_again
-
-
-async def attach(page: Page, thread_id: str, last: str | None = None) -> list[dict[str, Any]]:
-    headers = page.headers | ({"Last-Event-ID": last} if last else {})
-    async with page.client.stream(
-        "GET", f"/api/threads/{thread_id}/stream", headers=headers
-    ) as response:
-        assert response.status_code == 200
-        assert response.headers["x-chatkit-run"].startswith("run_")
-        return [event async for event in EventStream(response)]
-
-
-async def nothing_to_attach(page: Page, thread_id: str, last: str = "") -> bool:
-    headers = page.headers | {"Last-Event-ID": last}
-    answer = await page.client.get(f"/api/threads/{thread_id}/stream", headers=headers)
-    return answer.status_code == 204
-
-
-def text_of(events: list[dict[str, Any]]) -> str:
-    """Return what a client shows that applies the events of one message."""
-    text = ""
-    for event in events:
-        item = event.get("item", {})
-        if item.get("type") == "assistant_message":
-            text = "".join(part["text"] for part in item["content"])
-        text += event.get("update", {}).get("delta", "")
-    return text
+from tests.runs.tabs import (
+    ANSWER,
+    attach,
+    hold_answer,
+    nothing_to_attach,
+    release,
+    say_again,
+    text_of,
+)
+from tests.support.assistants import WORDS
+from tests.support.local_replicas import StartLocal
+from tests.support.replica import Page
 
 
 async def test_stream_goes_on_without_gap_or_repeat_when_the_reader_names_its_last_frame(

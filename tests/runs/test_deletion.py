@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
-from tests.e2e.replica import Page
-from tests.runs.conftest import StartLocal
-from tests.runs.test_takeover import hold_answer
+from tests.runs.tabs import hold_answer
+from tests.support.local_replicas import StartLocal
+from tests.support.replica import Page
 
 
 @pytest.mark.parametrize("elsewhere", [False, True], ids=["same-replica", "other-replica"])

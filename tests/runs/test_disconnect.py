@@ -6,11 +6,11 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from tests.e2e.replica import Page, message
 from tests.providers.fake_openai import Reply, run_fake_openai
-from tests.runs.assistants import WORDS, SlowStore
-from tests.runs.conftest import StartLocal, ThreadLook
-from tests.runs.test_takeover import hold_answer, release
+from tests.runs.tabs import hold_answer, release
+from tests.support.assistants import WORDS, SlowStore
+from tests.support.local_replicas import StartLocal, ThreadLook
+from tests.support.replica import Page, message
 
 ANSWER = "".join(WORDS)
 FRAMES = 3 + 2 + len(WORDS) + 1  # created, user, options; added, part; words; done

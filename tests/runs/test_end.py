@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from app.runs import run
-from tests.e2e.replica import Page, answer_text
-from tests.runs.conftest import LocalReplica, StartLocal, ThreadLook
-from tests.runs.test_takeover import ANSWER, say_again
+from tests.runs.tabs import ANSWER, say_again
+from tests.support.local_replicas import LocalReplica, StartLocal, ThreadLook
+from tests.support.replica import Page, answer_text
 
 Look = Callable[[str], Awaitable[ThreadLook]]
 

@@ -8,11 +8,10 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.replica import Page
-from tests.runs import assistants
-from tests.runs.conftest import LocalReplica, StartLocal
-from tests.runs.test_attach import attach, text_of
-from tests.runs.test_takeover import ANSWER, Tab, hold_answer, release
+from tests.runs.tabs import ANSWER, Tab, attach, hold_answer, release, text_of
+from tests.support import assistants
+from tests.support.local_replicas import LocalReplica, StartLocal
+from tests.support.replica import Page
 
 Events = list[dict[str, Any]]
 

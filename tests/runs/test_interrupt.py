@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from app.chatkit.errors import ThreadBusyError
-from tests.e2e.replica import Page, answer_text, message
-from tests.runs.conftest import LocalReplica, StartLocal, ThreadLook
-from tests.runs.test_takeover import ANSWER, Tab, hold_answer, release
+from tests.runs.tabs import ANSWER, Tab, hold_answer, release
+from tests.support.local_replicas import LocalReplica, StartLocal, ThreadLook
+from tests.support.replica import Page, answer_text, message
 
 Look = Callable[[str], Awaitable[ThreadLook]]
 

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from tests.e2e.replica import Page, answer_text, message
-from tests.runs.conftest import LocalReplica, StartLocal
+from tests.support.local_replicas import LocalReplica, StartLocal
+from tests.support.replica import Page, answer_text, message
 
 
 class StatementCount:

@@ -16,10 +16,10 @@ from app.chatkit.protocol.items import (
     ThreadMetadata,
     now,
 )
-from tests.e2e.replica import Page, message
-from tests.runs.assistants import WORDS
-from tests.runs.conftest import LocalReplica, StartLocal
-from tests.runs.test_takeover import Tab, hold_answer, release
+from tests.runs.tabs import Tab, hold_answer, release
+from tests.support.assistants import WORDS
+from tests.support.local_replicas import LocalReplica, StartLocal
+from tests.support.replica import Page, message
 
 
 async def saved(engine: AsyncEngine, thread_id: str) -> str | None:

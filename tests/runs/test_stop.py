@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from app.runs.run import Run, StopReason
-from tests.e2e.replica import Page, message
-from tests.runs.assistants import WORDS
-from tests.runs.conftest import LocalReplica, StartLocal, ThreadLook
-from tests.runs.test_takeover import Tab
-from tests.runs.test_takeover import say_again as say
+from tests.runs.tabs import Tab
+from tests.runs.tabs import say_again as say
+from tests.support.assistants import WORDS
+from tests.support.local_replicas import LocalReplica, StartLocal, ThreadLook
+from tests.support.replica import Page, message
 
 ANSWER = "".join(WORDS)
 Look = Callable[[str], Awaitable[ThreadLook]]

@@ -1,69 +1,16 @@
 """Who may write in a thread: claims, fences, heartbeats, recovery, across replicas."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from typing import Any
 
-import httpx
 import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from tests.e2e.replica import Page, answer_text, message
-from tests.runs.assistants import WORDS
-from tests.runs.conftest import LocalReplica, StartLocal, ThreadLook
-
-ANSWER = "".join(WORDS)
-Look = Callable[[str], Awaitable[ThreadLook]]
-
-
-class Tab:
-    """A stream that is being read in the background."""
-
-    def __init__(self, page: Page, kind: str, **params: Any) -> None:
-        self.events: list[dict[str, Any]] = []
-        self.first = asyncio.Event()
-        self.status: int | None = None
-        self.task = asyncio.create_task(self._read(page, kind, params))
-
-    async def _read(self, page: Page, kind: str, params: dict[str, Any]) -> None:
-        try:
-            async with page.open(kind, headers={"X-ChatKit-Stop": "explicit"}, **params) as stream:
-                async for event in stream:
-                    self.events.append(event)
-                    self.first.set()
-        except httpx.HTTPStatusError as error:
-            self.status = error.response.status_code
-        self.first.set()
-
-    async def begun(self) -> "Tab":
-        await asyncio.wait_for(self.first.wait(), 10)
-        return self
-
-    async def ended(self) -> "Tab":
-        await asyncio.wait_for(self.task, 20)
-        return self
-
-    @property
-    def thread_id(self) -> str:
-        return self.events[0]["thread"]["id"]
-
-
-async def hold_answer(replica: LocalReplica, page: Page, at: int = 4) -> Tab:
-    """Start a thread whose answer stands still before the given word."""
-    replica.assistant.hold_at = at
-    tab = await Tab(page, "threads.create", input=message("Count")).begun()
-    await asyncio.wait_for(replica.assistant.held.wait(), 10)
-    return tab
-
-
-def release(replica: LocalReplica) -> None:
-    replica.assistant.hold_at = None
-    replica.assistant.released.set()
-
-
-async def say_again(page: Page, thread_id: str) -> Tab:
-    return Tab(page, "threads.add_user_message", thread_id=thread_id, input=message("Again"))
+from tests.runs.tabs import ANSWER, Look, Tab, hold_answer, release, say_again
+from tests.support.assistants import WORDS
+from tests.support.local_replicas import StartLocal
+from tests.support.replica import Page, answer_text, message
 
 
 @pytest.mark.parametrize("elsewhere", [False, True], ids=["same-replica", "other-replica"])

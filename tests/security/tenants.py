@@ -12,7 +12,7 @@ from app.db.database import Database
 from app.db.models import Base
 from app.db.pool import ConnectionPool
 from app.db.store import PostgresStore
-from tests.samples import MOMENT, answer, file
+from tests.support.samples import MOMENT, answer, file
 
 TABLES = [table.name for table in Base.metadata.sorted_tables if "user_id" in table.columns]
 OWNED = [name for name in TABLES if name not in ("chat_sessions", "rate_counters")]

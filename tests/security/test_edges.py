@@ -8,10 +8,10 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.application import BASE_URL, Application, running_application
-from tests.e2e.replica import message
-from tests.security.conftest import SERVER_KEY
 from tests.security.identities import USER_HEADER
+from tests.support.application import BASE_URL, Application, running_application
+from tests.support.replica import message
+from tests.support.servers import SERVER_KEY
 
 SESSION = "/api/chatkit/session"
 

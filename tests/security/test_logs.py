@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from app.observability import format_exception
-from tests.e2e.replica import Page, Replica
 from tests.providers.fake_openai import FakeOpenAI, Reply, ToolCall, run_fake_openai
-from tests.security.conftest import SERVER_KEY
+from tests.support.replica import Page, Replica
+from tests.support.servers import SERVER_KEY
 
 WORDS = "marzipan-7431"
 """In all that is said; whatever quotes it is found by it."""

@@ -18,11 +18,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from app.chatkit.protocol.requests import ChatKitReq
 from app.db.pool import ConnectionPool
 from app.uploads.file_urls import FileUrls, Purpose
-from tests.application import Application
-from tests.e2e.replica import message
-from tests.security.conftest import SERVER_KEY
 from tests.security.identities import USER_HEADER
 from tests.security.tenants import OWNED, Ids, dump, furnish
+from tests.support.application import Application
+from tests.support.replica import message
+from tests.support.servers import SERVER_KEY
 
 Params = Callable[[Ids], dict[str, Any]]
 

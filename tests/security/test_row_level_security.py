@@ -25,9 +25,9 @@ from app.db.pool import ConnectionPool, create_pool
 from app.db.store import PostgresStore, RunLostError
 from app.runs import repository
 from app.runs.repository import RunRepository
-from tests.databases import settings_for
-from tests.samples import MOMENT, answer, file
 from tests.security.tenants import TABLES, Ids, dump, furnish
+from tests.support.databases import settings_for
+from tests.support.samples import MOMENT, answer, file
 
 FILTER = re.compile(r"(?:\w+\.)?user_id = \$1")
 REFUSALS = (NotFoundError, RunLostError, ThreadBusyError, UnprocessableError, PostgresError)

@@ -1,7 +1,5 @@
-"""A user of the uploads without HTTP, and a look at what is stored."""
+"""Rooms: uploads, a store and a user of their own."""
 
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,51 +11,10 @@ from app.db.database import Database
 from app.db.pool import ConnectionPool
 from app.db.store import PostgresStore
 from app.uploads.attachments import UploadStore
-from app.uploads.cleanup import UploadCleanup
 from app.uploads.file_urls import FileUrls
 from app.uploads.limits import UploadLimits
-from app.uploads.receiving import IncomingFile
 from app.uploads.storage import Storage
-
-PUBLIC_URL = "http://chat.test"
-
-
-async def chunks_of(*chunks: bytes) -> AsyncIterator[bytes]:
-    """Yield the parts of a body."""
-    for chunk in chunks:
-        yield chunk
-
-
-def incoming(name: str, mime_type: str, *chunks: bytes) -> IncomingFile:
-    """Return a file that is on its way."""
-    return IncomingFile(name, mime_type, chunks_of(*chunks))
-
-
-@dataclass
-class Room:
-    """Everything that uploads are made of."""
-
-    uploads: UploadStore
-    store: PostgresStore
-    repository: AttachmentRepository
-    files: Path
-    context: RequestContext
-
-    def stored(self) -> list[str]:
-        """Return whose bytes are stored: an attachment's id, with ``.preview`` for its preview."""
-        found = [each for each in self.files.rglob("*") if each.is_file()]
-        return sorted(each.parent.name + each.suffix for each in found)
-
-    def cleanup(self, keep: float) -> UploadCleanup:
-        return UploadCleanup(self.repository, self.uploads, keep=keep, interval=3600)
-
-    async def states(self) -> dict[str, str]:
-        """Return the states of the user's files by id."""
-        rows = await self.repository.of_user(self.context.user_id)
-        return {row.id: row.upload_state for row in rows}
-
-
-MakeRoom = Callable[..., Room]
+from tests.uploads.room import PUBLIC_URL, MakeRoom, Room
 
 
 @pytest.fixture

@@ -5,15 +5,15 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.replica import Page
-from tests.runs.conftest import StartLocal, start_local  # noqa: F401 - a fixture
-from tests.uploads.test_life_cycle import picture
+from tests.support.local_replicas import StartLocal
+from tests.support.replica import Page
+from tests.uploads.room import picture
 
 SVG = b'<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>'
 
 
 @pytest.fixture
-async def page(start_local: StartLocal) -> AsyncIterator[Page]:  # noqa: F811
+async def page(start_local: StartLocal) -> AsyncIterator[Page]:
     replica = await start_local()
     async with Page(replica.url) as page:
         yield page
@@ -103,7 +103,7 @@ async def test_file_is_not_sent_again_when_its_bytes_are_known(page: Page) -> No
 
 
 async def test_page_of_another_origin_may_read_what_describes_a_file(
-    start_local: StartLocal,  # noqa: F811
+    start_local: StartLocal,
 ) -> None:
     replica = await start_local(cors_origins="https://chat.example")
     async with Page(replica.url) as page:
@@ -115,7 +115,7 @@ async def test_page_of_another_origin_may_read_what_describes_a_file(
 
 
 async def test_generated_image_can_be_had_as_it_was_made(
-    start_local: StartLocal,  # noqa: F811
+    start_local: StartLocal,
 ) -> None:
     replica = await start_local(assistant_server="app.assistant.server:AssistantServer")
     async with Page(replica.url) as page:
@@ -173,7 +173,7 @@ async def test_deleted_file_is_gone(page: Page) -> None:
     ],
 )
 async def test_links_lead_to_where_the_browser_reaches_the_server(
-    start_local: StartLocal,  # noqa: F811
+    start_local: StartLocal,
     headers: dict[str, str],
     settings: dict[str, Any],
     start: str,

@@ -18,7 +18,7 @@ import pytest
 from PIL import Image
 from sqlalchemy.engine import make_url
 
-from tests.e2e.replica import Page, Replica, message
+from tests.support.replica import Page, Replica, message
 
 LIMIT = 200_000
 IDLE_TIMEOUT = 1.0

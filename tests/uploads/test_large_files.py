@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from app.db.pool import ConnectionPool
-from tests.e2e.replica import Page, Replica
+from tests.support.replica import Page, Replica
 
 MEGABYTE = 1024 * 1024
 SIZE = 200 * MEGABYTE

@@ -1,13 +1,11 @@
 """From announcement to end: states, limits, links, and who removes what is left over."""
 
 import asyncio
-import io
 import json
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from PIL import Image
 
 from app.chatkit.context import RequestContext, SessionFeatures
 from app.chatkit.errors import (
@@ -20,11 +18,9 @@ from app.chatkit.protocol.items import (
     GeneratedImage,
     GeneratedImageItem,
     ImageAttachment,
-    InferenceOptions,
     Page,
     Thread,
     UserMessageItem,
-    UserMessageTextContent,
     now,
 )
 from app.chatkit.protocol.requests import AttachmentCreateParams
@@ -35,31 +31,7 @@ from app.errors import ForbiddenError, PayloadTooLargeError
 from app.uploads import attempts
 from app.uploads.attempts import new_key
 from app.uploads.receiving import SlowUploadError, read_body
-from tests.uploads.conftest import PUBLIC_URL, MakeRoom, Room, chunks_of, incoming
-
-
-def picture() -> bytes:
-    buffer = io.BytesIO()
-    Image.new("RGB", (900, 600), "teal").save(buffer, "PNG")
-    return buffer.getvalue()
-
-
-async def send(room: Room, *files: Any, thread_id: str | None = None) -> str:
-    """Send a message with these files in a new thread; return the thread's id."""
-    thread = Thread(
-        id=thread_id or room.store.generate_thread_id(room.context), created_at=now(), items=Page()
-    )
-    finished = await room.uploads.chatkit_finish_uploads(files, room.context)
-    item = UserMessageItem(
-        id=room.store.generate_item_id("message", thread, room.context),
-        thread_id=thread.id,
-        created_at=now(),
-        content=[UserMessageTextContent(text="look")],
-        attachments=finished,
-        inference_options=InferenceOptions(),
-    )
-    await room.store.chatkit_add_user_message(thread, item, finished, room.context, new_thread=True)
-    return thread.id
+from tests.uploads.room import PUBLIC_URL, MakeRoom, Room, chunks_of, incoming, picture, send
 
 
 async def test_image_gets_a_preview_and_a_link(room: Room) -> None:

@@ -17,9 +17,8 @@ from obstore.store import S3Store
 from app.chatkit.errors import UnprocessableError
 from app.chatkit.protocol.items import Attachment, ImageAttachment
 from app.chatkit.protocol.requests import AttachmentCreateParams
-from tests.e2e.replica import free_port
-from tests.uploads.conftest import MakeRoom, Room, incoming
-from tests.uploads.test_life_cycle import picture, send
+from tests.support.replica import free_port
+from tests.uploads.room import MakeRoom, Room, incoming, picture, send
 
 BUCKET = "chatkit-files"
 

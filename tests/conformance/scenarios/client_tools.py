@@ -9,7 +9,7 @@ from tests.conformance.answering import do_nothing, tool
 from tests.conformance.building import done, item
 from tests.conformance.harness import Talk
 from tests.conformance.registry import scenario
-from tests.scripted_model import call, text, turn
+from tests.support.scripted_model import call, text, turn
 
 
 def call_client_tool(talk: Talk, name: str, **arguments: Any) -> FunctionTool:

@@ -6,7 +6,7 @@ from tests.conformance.answering import Events
 from tests.conformance.building import added, card, item, message, text_delta
 from tests.conformance.harness import Gate, Talk, settle, user_input
 from tests.conformance.registry import scenario
-from tests.scripted_model import text, turn
+from tests.support.scripted_model import text, turn
 
 # --- handlers -------------------------------------------------------------------------------------
 

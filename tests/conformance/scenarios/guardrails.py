@@ -15,7 +15,7 @@ from tests.conformance.answering import answer_with_tool, do_nothing
 from tests.conformance.building import card, done, message
 from tests.conformance.harness import Talk
 from tests.conformance.registry import scenario
-from tests.scripted_model import reasoning, text, turn
+from tests.support.scripted_model import reasoning, text, turn
 
 
 def guardrail(signal: asyncio.Event | None = None) -> Any:

@@ -2,7 +2,7 @@
 
 from tests.conformance.harness import Talk
 from tests.conformance.registry import scenario
-from tests.scripted_model import image, text, turn, web_search
+from tests.support.scripted_model import image, text, turn, web_search
 
 
 @scenario

@@ -17,7 +17,7 @@ from openai.types.responses.response_output_text_annotation_added_event import (
 from tests.conformance.answering import tool
 from tests.conformance.harness import Talk
 from tests.conformance.registry import scenario
-from tests.scripted_model import (
+from tests.support.scripted_model import (
     Step,
     call,
     chat_text,

@@ -9,7 +9,7 @@ from tests.conformance.answering import answer_with_tool
 from tests.conformance.building import card, done, item
 from tests.conformance.harness import Talk
 from tests.conformance.registry import scenario
-from tests.scripted_model import ScriptedModel, text, turn
+from tests.support.scripted_model import ScriptedModel, text, turn
 
 
 @scenario

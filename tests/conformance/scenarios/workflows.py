@@ -8,7 +8,7 @@ from tests.conformance.answering import answer_with_tool, tool
 from tests.conformance.building import card, item
 from tests.conformance.harness import Talk, settle
 from tests.conformance.registry import scenario
-from tests.scripted_model import call, text, turn
+from tests.support.scripted_model import call, text, turn
 
 
 @scenario

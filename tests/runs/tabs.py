@@ -1,0 +1,90 @@
+"""A page's tabs: streams that are read in the background, and answers that stand still."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import httpx
+
+from tests.support.assistants import WORDS
+from tests.support.local_replicas import LocalReplica, ThreadLook
+from tests.support.replica import EventStream, Page, message
+
+ANSWER = "".join(WORDS)
+Look = Callable[[str], Awaitable[ThreadLook]]
+
+
+class Tab:
+    """A stream that is being read in the background."""
+
+    def __init__(self, page: Page, kind: str, **params: Any) -> None:
+        self.events: list[dict[str, Any]] = []
+        self.first = asyncio.Event()
+        self.status: int | None = None
+        self.task = asyncio.create_task(self._read(page, kind, params))
+
+    async def _read(self, page: Page, kind: str, params: dict[str, Any]) -> None:
+        try:
+            async with page.open(kind, headers={"X-ChatKit-Stop": "explicit"}, **params) as stream:
+                async for event in stream:
+                    self.events.append(event)
+                    self.first.set()
+        except httpx.HTTPStatusError as error:
+            self.status = error.response.status_code
+        self.first.set()
+
+    async def begun(self) -> "Tab":
+        await asyncio.wait_for(self.first.wait(), 10)
+        return self
+
+    async def ended(self) -> "Tab":
+        await asyncio.wait_for(self.task, 20)
+        return self
+
+    @property
+    def thread_id(self) -> str:
+        return self.events[0]["thread"]["id"]
+
+
+async def hold_answer(replica: LocalReplica, page: Page, at: int = 4) -> Tab:
+    """Start a thread whose answer stands still before the given word."""
+    replica.assistant.hold_at = at
+    tab = await Tab(page, "threads.create", input=message("Count")).begun()
+    await asyncio.wait_for(replica.assistant.held.wait(), 10)
+    return tab
+
+
+def release(replica: LocalReplica) -> None:
+    replica.assistant.hold_at = None
+    replica.assistant.released.set()
+
+
+async def say_again(page: Page, thread_id: str) -> Tab:
+    return Tab(page, "threads.add_user_message", thread_id=thread_id, input=message("Again"))
+
+
+async def attach(page: Page, thread_id: str, last: str | None = None) -> list[dict[str, Any]]:
+    headers = page.headers | ({"Last-Event-ID": last} if last else {})
+    async with page.client.stream(
+        "GET", f"/api/threads/{thread_id}/stream", headers=headers
+    ) as response:
+        assert response.status_code == 200
+        assert response.headers["x-chatkit-run"].startswith("run_")
+        return [event async for event in EventStream(response)]
+
+
+async def nothing_to_attach(page: Page, thread_id: str, last: str = "") -> bool:
+    headers = page.headers | {"Last-Event-ID": last}
+    answer = await page.client.get(f"/api/threads/{thread_id}/stream", headers=headers)
+    return answer.status_code == 204
+
+
+def text_of(events: list[dict[str, Any]]) -> str:
+    """Return what a client shows that applies the events of one message."""
+    text = ""
+    for event in events:
+        item = event.get("item", {})
+        if item.get("type") == "assistant_message":
+            text = "".join(part["text"] for part in item["content"])
+        text += event.get("update", {}).get("delta", "")
+    return text
