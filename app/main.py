@@ -24,7 +24,6 @@ from app.auth.server_keys import create_server_keys
 from app.auth.sessions import ChatSessions
 from app.chatkit.agents.warm_up import warm_up
 from app.chatkit.context import RequestContext
-from app.chatkit.protocol.ids import create_id
 from app.chatkit.server import ChatKitServer
 from app.db.attachments import AttachmentRepository
 from app.db.database import Database
@@ -33,6 +32,7 @@ from app.db.store import PostgresStore
 from app.errors import install_error_handlers
 from app.observability import REQUEST_ID_HEADER, RequestMiddleware, configure_logging
 from app.runs.registry import Runs
+from app.runs.replicas import ReplicaRepository
 from app.runs.repository import RunRepository
 from app.runs.run import RunOptions
 from app.settings import Settings, SettingsError, load_settings
@@ -113,7 +113,12 @@ def _create_lifespan(
             keep=settings.upload_keep,
             interval=settings.upload_cleanup_interval,
         )
-        store = PostgresStore(database, uploads.urls, running_answers=settings.user_concurrent_runs)
+        store = PostgresStore(
+            database,
+            uploads.urls,
+            running_answers=settings.user_concurrent_runs,
+            outage=settings.database_outage,
+        )
         # The Agents SDK traces unless it is told not to, also in a server that is not ours.
         set_tracing_disabled(not settings.tracing)
         server = create_server(store, settings=settings)
@@ -204,11 +209,12 @@ def _create_sessions(settings: Settings, database: Database) -> ChatSessions:
 def _create_runs(settings: Settings, database: Database) -> Runs:
     return Runs(
         RunRepository(database),
+        ReplicaRepository(database),
         RunOptions(
-            replica=create_id("rep"),
             thread_busy=settings.thread_busy,
             busy_wait=settings.thread_busy_wait,
             log_bytes=settings.run_log_bytes,
+            outage=settings.database_outage,
         ),
         heartbeat=settings.run_heartbeat,
         takeover=settings.run_takeover,

@@ -67,6 +67,7 @@ class Settings(BaseSettings):
     database_pool_size: int = Field(default=10, ge=1)
     database_max_overflow: int = Field(default=10, ge=0)
     database_timeout: float = Field(default=10.0, gt=0)
+    database_outage: float = Field(default=30.0, ge=0)
     auto_migrate: bool | None = None
 
     # Who is calling

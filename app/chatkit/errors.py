@@ -5,6 +5,9 @@ Exception
 │   ├── StreamError            a code that the client localises
 │   └── CustomStreamError      a text that is shown as it is
 ├── NotFoundError              unknown here, or somebody else's       -> 404
+├── StoreError                 the store cannot do it; ends a stream with words for the user
+│   ├── StoreUnavailableError  it cannot be reached                   -> 503
+│   └── RunLostError           another process carries the thread on
 └── RequestRefusedError        what was asked cannot be done
     ├── InvalidRequestError    malformed: not our JSON, wrong types   -> 400
     ├── ThreadConflictError    the thread's state forbids it          -> 409
@@ -78,6 +81,27 @@ class CustomStreamError(BaseStreamError):
 
 class NotFoundError(Exception):
     """A thread, item or attachment does not exist for this user."""
+
+
+class StoreError(Exception):
+    """The store could not do its part; ``user_message`` is what a person is told of it."""
+
+    user_message = "The answer could not be saved. Please try again."
+
+
+class StoreUnavailableError(StoreError, ConnectionError):
+    """The store cannot be reached, also after some tries. It may have done what was asked."""
+
+    user_message = (
+        "The database cannot be reached right now, so this answer ended early. "
+        "What was saved of it is kept; please try again in a moment."
+    )
+
+
+class RunLostError(StoreError):
+    """A run that no longer holds its thread tried to write; nothing was written."""
+
+    user_message = "The answer was cut off. What was written so far is saved; please try again."
 
 
 class RequestRefusedError(Exception):

@@ -7,15 +7,22 @@ variable is always set when a policy looks at it, and it is gone when the statem
 bypasses this class finds no rows at all.
 """
 
+import asyncio
 import functools
+import time
 from collections.abc import Sequence
 from typing import Any, Literal, cast
 
+from app.chatkit.errors import StoreUnavailableError
 from app.chatkit.protocol.serialization import clean_text
-from app.db.pool import ConnectionLostError, ConnectionPool, Row
+from app.db.pool import ConnectionLostError, ConnectionPool, Row, is_outage
 
 Scope = Literal["janitor", "server_api", "sessions"]
 """Who works across owners; what each of them may do is in the policies."""
+
+
+FIRST_PAUSE, MAX_PAUSE = 0.05, 0.5
+"""Seconds between two tries of a statement while the database is away."""
 
 
 class Database:
@@ -29,14 +36,16 @@ class Database:
     def __init__(self, pool: ConnectionPool) -> None:
         self._pool = pool
 
-    async def fetch(self, sql: str, *args: Any) -> Sequence[Row]:
+    async def fetch(self, sql: str, *args: Any, patience: float = 0.0) -> list[Row]:
         """Run one statement on behalf of the owner in ``$1``, and return its rows.
 
         A connection that turns out to be dead (Postgres was restarted) is replaced and the
         statement is sent once more. It may have been carried out by then, so statements must be
-        idempotent: inserts go by id and accept that their row is already there.
+        idempotent: inserts go by id and accept that their row is already there. For ``patience``
+        seconds it is sent again and again while the database is away, restarts or has become
+        read-only. Raises ``StoreUnavailableError``.
         """
-        return await self._run_with_retry(_for_owner(sql), args)
+        return await self._run_with_retry(_for_owner(sql), args, patience)
 
     async def fetch_across_owners(self, scope: Scope, sql: str, *args: Any) -> Sequence[Row]:
         """Run one statement that is about no owner or several, and return its rows."""
@@ -52,12 +61,26 @@ class Database:
         rows = await self.fetch(sql, *args)
         return rows[0] if rows else None
 
-    async def _run_with_retry(self, sql: str, args: tuple[Any, ...]) -> Sequence[Row]:
+    async def _run_with_retry(
+        self, sql: str, args: tuple[Any, ...], patience: float = 0.0
+    ) -> list[Row]:
         values = [_clean(each) for each in args]
-        try:
-            return await self._pool.fetch(sql, values)
-        except ConnectionLostError:
-            return await self._pool.fetch(sql, values)
+        deadline: float | None = None
+        pause = FIRST_PAUSE
+        while True:
+            try:
+                return await self._pool.fetch(sql, values)
+            except Exception as error:
+                if not is_outage(error):
+                    raise
+                if deadline is None:
+                    deadline = time.monotonic() + patience
+                    if isinstance(error, ConnectionLostError):
+                        continue  # a new connection may be all that it takes
+                if time.monotonic() >= deadline:
+                    raise StoreUnavailableError(f"The database is away: {error}") from error
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, MAX_PAUSE)
 
 
 @functools.cache

@@ -23,7 +23,7 @@ from sqlalchemy import (
     func,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TIMESTAMP
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 NAMING_CONVENTION = {
@@ -140,7 +140,6 @@ class RunRecord(Base):
     kind: Mapped[str]
     state: Mapped[str] = mapped_column(server_default="running")
     owner: Mapped[str]
-    heartbeat_at: Mapped[datetime] = mapped_column(server_default=func.now())
     cancel_requested_at: Mapped[datetime | None]
     snapshot: Mapped[list[Any] | None] = mapped_column(JSONB)
     model: Mapped[str | None]
@@ -166,12 +165,23 @@ class RunRecord(Base):
             postgresql_where=text("state = 'running'"),
         ),
         Index(
-            "ix_runs_running_heartbeat_at",
-            "heartbeat_at",
+            "ix_runs_running_owner",
+            "owner",
             postgresql_where=text("state = 'running'"),
         ),
         Index(None, "user_id", "thread_id"),
     )
+
+
+class ReplicaRecord(Base):
+    """A process that carries runs out; ``signals`` are the runs that it should look at."""
+
+    __tablename__ = "replicas"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    heartbeat_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    ended_at: Mapped[datetime | None]
+    signals: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default=text("'{}'"))
 
 
 class FeedbackRecord(Base):

@@ -71,6 +71,18 @@ class DatabaseBusyError(TimeoutError):
     """All connections were in use for too long."""
 
 
+OUTAGE_STATES = ("08", "57P", "57014", "55P03", "53300", "25006")
+"""SQLSTATEs, or how they begin, of a server that is away, full, stalled or only a standby."""
+
+
+def is_outage(error: BaseException) -> bool:
+    """Return whether a statement failed because of the server's state, not because of itself."""
+    state: object = getattr(error, "sqlstate", None)
+    return isinstance(error, (OSError, TimeoutError)) or (
+        isinstance(state, str) and state.startswith(OUTAGE_STATES)
+    )
+
+
 class Row(asyncpg.Record):
     """A row whose columns are attributes."""
 
@@ -141,8 +153,9 @@ class ConnectionPool:
             rows = await pooled.connection.fetch(sql, *args)
         except Exception as error:
             is_lost = pooled.connection.is_closed()
-            # A timeout leaves the connection in the middle of a statement.
-            if is_lost or isinstance(error, TimeoutError):
+            # A timeout leaves the connection in the middle of a statement; one to a server that has
+            # become a standby is of no use either.
+            if is_lost or is_outage(error):
                 self._discard(pooled)
             else:
                 self._release(pooled)

@@ -9,6 +9,7 @@ from pydantic import TypeAdapter
 from app.chatkit.context import RequestContext
 from app.chatkit.errors import (
     NotFoundError,
+    RunLostError,
     ThreadBusyError,
     TooManyRunsError,
     UnprocessableError,
@@ -44,10 +45,6 @@ _LIST_THREADS = {order: sql.list_threads(newest_first=order == "desc") for order
 TOO_MANY = "Too many answers are being written for you. Please wait until one is finished."
 
 
-class RunLostError(Exception):
-    """A run that no longer holds its thread tried to write; nothing was written."""
-
-
 class FileLinks(Protocol):
     """Keeps links that age out of what is stored; ``app.uploads.file_urls.FileUrls`` does."""
 
@@ -69,15 +66,28 @@ class PostgresStore(Store[RequestContext]):
 
     Writes of a run (``context.run``) are fenced: they raise ``RunLostError`` once another replica
     has taken the run over. ``running_answers`` is how many runs a user may have at a time, on all
-    replicas; 0 means that there is no limit.
+    replicas; 0 means that there is no limit. ``outage`` is for how many seconds the statements of a
+    run are repeated while the database is away; others fail at once.
     """
 
     def __init__(
-        self, database: Database, links: FileLinks | None = None, *, running_answers: int = 0
+        self,
+        database: Database,
+        links: FileLinks | None = None,
+        *,
+        running_answers: int = 0,
+        outage: float = 0.0,
     ) -> None:
         self._database = database
+        self._outage = outage
         self._links = links
         self._running_answers = running_answers
+
+    async def _fetch(self, context: RequestContext, statement: str, *values: Any) -> list[Row]:
+        """Run a statement for the context's owner; a run waits out a database that is away."""
+        waits = context.run is not None and not context.interrupted
+        patience = self._outage if waits else 0.0
+        return await self._database.fetch(statement, context.user_id, *values, patience=patience)
 
     def _hide(self, data: bytes, context: RequestContext) -> str:
         return (self._links.hide(data, context.user_id) if self._links else data).decode()
@@ -92,10 +102,10 @@ class PostgresStore(Store[RequestContext]):
 
     async def load_thread(self, thread_id: str, context: RequestContext) -> ThreadMetadata:
         """Return a thread; raises ``NotFoundError``."""
-        row = await self._database.fetchrow(sql.LOAD_THREAD, context.user_id, thread_id)
-        if row is None:
+        rows = await self._fetch(context, sql.LOAD_THREAD, thread_id)
+        if not rows:
             raise NotFoundError(f"Thread {thread_id} not found")
-        return _to_thread(row)
+        return _to_thread(rows[0])
 
     async def chatkit_begin_turn(self, thread_id: str, context: RequestContext) -> ThreadMetadata:
         """Return a thread and claim it for ``context.run``, in one statement."""
@@ -144,9 +154,7 @@ class PostgresStore(Store[RequestContext]):
         self, limit: int, after: str | None, order: str, context: RequestContext
     ) -> Page[ThreadMetadata]:
         """Return a page of the owner's threads, by creation."""
-        rows = await self._database.fetch(
-            _LIST_THREADS[_order(order)], context.user_id, after, limit + 1
-        )
+        rows = await self._fetch(context, _LIST_THREADS[_order(order)], after, limit + 1)
         if not rows[0].cursor_found:
             raise NotFoundError(f"Thread {after} not found")
         threads = [_to_thread(row) for row in rows if row.id is not None]
@@ -208,8 +216,8 @@ class PostgresStore(Store[RequestContext]):
         *,
         visible: bool,
     ) -> Sequence[Row]:
-        rows = await self._database.fetch(
-            _LIST_ITEMS[_order(order), visible], context.user_id, thread_id, after, limit + 1
+        rows = await self._fetch(
+            context, _LIST_ITEMS[_order(order), visible], thread_id, after, limit + 1
         )
         if not rows[0].found:
             raise NotFoundError(f"Thread {thread_id} not found")
@@ -217,10 +225,10 @@ class PostgresStore(Store[RequestContext]):
 
     async def load_item(self, thread_id: str, item_id: str, context: RequestContext) -> ThreadItem:
         """Return an item; raises ``NotFoundError``."""
-        row = await self._database.fetchrow(sql.LOAD_ITEM, context.user_id, thread_id, item_id)
-        if row is None:
+        rows = await self._fetch(context, sql.LOAD_ITEM, thread_id, item_id)
+        if not rows:
             raise NotFoundError(f"Item {item_id} not found")
-        return self._to_item(row, context)
+        return self._to_item(rows[0], context)
 
     async def add_thread_item(
         self, thread_id: str, item: ThreadItem, context: RequestContext
@@ -324,9 +332,7 @@ class PostgresStore(Store[RequestContext]):
         self, attachment_ids: Sequence[str], context: RequestContext
     ) -> list[Attachment]:
         """Return attachments in the given order; raises ``NotFoundError``."""
-        rows = await self._database.fetch(
-            sql.LOAD_ATTACHMENTS, context.user_id, list(attachment_ids)
-        )
+        rows = await self._fetch(context, sql.LOAD_ATTACHMENTS, list(attachment_ids))
         found = {row.id: self._to_attachment(row, context) for row in rows}
         wanted = [clean_text(each) for each in attachment_ids]
         for each in wanted:
@@ -403,12 +409,12 @@ class PostgresStore(Store[RequestContext]):
         """Run a fenced statement and return its row; raises ``RunLostError``, ``NotFoundError``."""
         run_id = context.run.id if context.run else None
         try:
-            row = await self._database.fetchrow(statement, context.user_id, run_id, *values)
+            rows = await self._fetch(context, statement, run_id, *values)
         except IntegrityError as error:  # what the row belongs to is not there
             raise NotFoundError(missing or "Thread not found") from error
-        if row is None or not row.held:
+        if not rows or not rows[0].held:
             raise RunLostError(f"Run {run_id} no longer holds its thread")
-        return row
+        return rows[0]
 
 
 # --- rows to models and back ---------------------------------------------------------------------

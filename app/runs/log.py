@@ -16,16 +16,39 @@ _FELL_BEHIND = encode_event(
 )
 
 
+class FrameGate:
+    """Whether frames may be shown: while the database is known to keep what they say.
+
+    ``lead`` is how far ahead of what is stored a reader may be, in seconds; ``stored_at`` is the
+    time on the loop's clock up to which everything that runs had said is known to be stored.
+    """
+
+    __slots__ = ("_clock", "lead", "stored_at")
+
+    def __init__(self, lead: float) -> None:
+        self._clock = asyncio.get_running_loop().time
+        self.lead = lead
+        self.stored_at = self._clock()
+
+    def take_time(self) -> float | None:
+        """Return None where a frame may be shown now, and otherwise the time that it must wait."""
+        now = self._clock()
+        return None if now - self.stored_at <= self.lead else now
+
+
 class RunLog:
     """An append-only log of encoded frames, bounded in bytes.
 
     Frame ``n`` (from 1) carries the SSE id ``<run_id>:<n>``. Beyond ``max_bytes`` the oldest
-    frames go; a reader that has not got so far is told so and ends.
+    frames go; a reader that has not got so far is told so and ends. Frames for which the ``gate``
+    was closed are held: they are read once they are released, and never if they are discarded.
     """
 
-    def __init__(self, run_id: str, *, max_bytes: int) -> None:
+    def __init__(self, run_id: str, *, max_bytes: int, gate: FrameGate | None = None) -> None:
         self._run_id = run_id
         self._max_bytes = max_bytes
+        self._gate = gate
+        self._held: deque[float] = deque()  # since when, of the newest frames
         self._frames: deque[bytes] = deque()
         self._dropped = 0
         self._bytes = 0
@@ -34,8 +57,8 @@ class RunLog:
 
     @property
     def last(self) -> int:
-        """The number of the newest frame; 0 while there is none."""
-        return self._dropped + len(self._frames)
+        """The number of the newest frame that may be read; 0 while there is none."""
+        return self._dropped + len(self._frames) - len(self._held)
 
     @property
     def size(self) -> int:
@@ -49,16 +72,49 @@ class RunLog:
 
     def append(self, frame: bytes) -> None:
         """Add a frame and wake the readers; never waits."""
-        numbered = with_frame_id(frame, f"{self._run_id}:{self.last + 1}")
+        number = self._dropped + len(self._frames) + 1
+        numbered = with_frame_id(frame, f"{self._run_id}:{number}")
         self._frames.append(numbered)
         self._bytes += len(numbered)
         while self._bytes > self._max_bytes and len(self._frames) > 1:
             self._bytes -= len(self._frames.popleft())
             self._dropped += 1
+            if len(self._held) > len(self._frames):
+                self._held.popleft()
+        since = None if self._gate is None else self._gate.take_time()
+        if since is not None or self._held:
+            self._held.append(since or self._held[-1])
+        else:
+            self._wake()
+
+    @property
+    def is_holding(self) -> bool:
+        """Whether frames wait for the database."""
+        return bool(self._held)
+
+    async def all_released(self) -> None:
+        """Wait until no frame is held."""
+        while self._held:
+            await self._wait()
+
+    def release(self, until: float | None = None) -> None:
+        """Let frames be read that have been held since before ``until``, or all of them."""
+        if not self._held:
+            return
+        while self._held and (until is None or self._held[0] <= until):
+            self._held.popleft()
         self._wake()
 
+    def discard_held(self) -> None:
+        """Drop what nobody has read: it was said by a run that was taken over."""
+        while self._held and self._frames:
+            self._held.pop()
+            self._bytes -= len(self._frames.pop())
+        self._held.clear()
+
     def close(self) -> None:
-        """Say that no frame will follow."""
+        """Say that no frame will follow; those that are held are discarded."""
+        self.discard_held()
         self._closed = True
         self._wake()
 
@@ -80,10 +136,10 @@ class RunLog:
                 await self._wait()
 
     def _newest(self, count: int) -> bytes:
+        end = len(self._frames) - len(self._held)
         if count == 1:
-            return self._frames[-1]
-        start = len(self._frames) - count
-        return b"".join(self._frames[index] for index in range(start, len(self._frames)))
+            return self._frames[end - 1]
+        return b"".join(self._frames[index] for index in range(end - count, end))
 
     async def _wait(self) -> None:
         waiter = asyncio.get_running_loop().create_future()

@@ -2,8 +2,7 @@
 
 import asyncio
 import logging
-import re
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator
 from typing import Any, NamedTuple
 
 from app.chatkit.context import RequestContext
@@ -11,15 +10,16 @@ from app.chatkit.errors import NotFoundError
 from app.chatkit.protocol.requests import StreamingReq
 from app.chatkit.server import ChatKitServer
 from app.chatkit.store import Store
-from app.runs.follow import ENDINGS, follow_run
+from app.runs.follow import ENDINGS, follow_run, read_from_state
+from app.runs.liveness import Liveness
 from app.runs.log import RunLog
-from app.runs.repository import Renewal, RunRepository
+from app.runs.positions import Position, read_position
+from app.runs.replicas import ReplicaRepository
+from app.runs.repository import RunRepository
 from app.runs.run import Run, RunOptions
 
 MAX_ENDED_BYTES = 16 * 1024 * 1024
 """What the logs of runs that have ended may come to, all together."""
-
-_FRAME_NUMBER = re.compile(r"[0-9]{1,18}")
 
 logger = logging.getLogger("chatkit.runs")
 
@@ -27,14 +27,15 @@ logger = logging.getLogger("chatkit.runs")
 class Runs:
     """The runs that this replica carries out, by id and by thread.
 
-    ``heartbeat`` is the time between renewals in seconds; ``takeover`` is how long a run's
-    heartbeat may be silent before any replica ends it; ``grace`` is how long the log of a run that
+    ``heartbeat`` is the time between signs of life in seconds; ``takeover`` is how long a replica
+    may be silent before any other one ends its runs; ``grace`` is how long the log of a run that
     has ended can still be read to its end.
     """
 
     def __init__(
         self,
         repository: RunRepository,
+        replicas: ReplicaRepository,
         options: RunOptions,
         *,
         heartbeat: float,
@@ -42,6 +43,7 @@ class Runs:
         grace: float,
     ) -> None:
         self._repository = repository
+        self._replicas = replicas
         self._options = options
         self._heartbeat = heartbeat
         self._takeover = takeover
@@ -51,6 +53,14 @@ class Runs:
         self._ended_bytes = 0
         self._tasks: list[asyncio.Task[None]] = []
         self._draining = asyncio.Event()
+        self._liveness = Liveness(
+            repository,
+            replicas,
+            lambda: self.running,
+            heartbeat=heartbeat,
+            takeover=takeover,
+            outage=options.outage,
+        )
 
     @property
     def draining(self) -> bool:
@@ -68,20 +78,22 @@ class Runs:
 
     def start_background_tasks(self) -> None:
         """Start the heartbeat and the clean-up of this replica."""
-        self._tasks = [
-            asyncio.create_task(
-                self._repeat(self.send_heartbeats, self._heartbeat), name="runs-heartbeat"
-            ),
-            asyncio.create_task(
-                self._repeat(self.recover, max(self._takeover / 4, 0.1)), name="runs-cleanup"
-            ),
-        ]
+        self._tasks = [asyncio.create_task(self._keep(), name="runs-heartbeat")]
 
     def start(
         self, server: ChatKitServer[RequestContext], request: StreamingReq, context: RequestContext
     ) -> Run:
         """Start a run for a streaming request; ``await run.opened()`` tells how it began."""
-        run = Run(server, request, context, self._repository, self._options, self.interrupt)
+        run = Run(
+            server,
+            request,
+            context,
+            self._repository,
+            self._options,
+            self.interrupt,
+            replica=self._liveness.replica,
+            gate=self._liveness.gate,
+        )
         self._running[run.id] = run
         run.task.add_done_callback(lambda _: self._retire(run))
         return run
@@ -107,9 +119,10 @@ class Runs:
         if run is not None:
             run.stop("stopped")
             return
-        if not await self._repository.request_cancel(user_id, run_id) and (
-            await self._repository.find(user_id, run_id) is None
-        ):
+        replica = await self._repository.request_cancel(user_id, run_id)
+        if replica is not None:
+            await self._replicas.signal(replica, run_id)
+        elif await self._repository.find(user_id, run_id) is None:
             raise NotFoundError(f"Run {run_id} not found")
 
     async def interrupt(self, user_id: str, thread_id: str, before: str) -> None:
@@ -119,7 +132,11 @@ class Runs:
         """
         run = self.find_running(user_id, thread_id)
         if run is None:
-            await self._repository.request_cancel_of_thread(user_id, thread_id, before=before)
+            asked = await self._repository.request_cancel_of_thread(
+                user_id, thread_id, before=before
+            )
+            if asked is not None:
+                await self._replicas.signal(asked[1], asked[0])
         elif run.id < before:
             run.stop("stopped")
 
@@ -153,24 +170,23 @@ class Runs:
     ) -> tuple[str, AsyncGenerator[bytes, None]] | None:
         """Return the id and the further frames of the run that holds a thread, or None.
 
-        A run of this replica goes on behind ``last_event_id`` (``<run_id>:<n>``), without a gap or
+        A run of this replica goes on behind ``last_event_id`` (see ``positions``), without a gap or
         a repeat, also if it has ended since; one of another replica is followed by its snapshots.
         Of one that ended badly where nobody can tell any more how, the end is said again.
         Raises ``NotFoundError`` for a thread that is not the user's.
         """
-        run_id, _, number = (last_event_id or "").rpartition(":")
-        after = int(number) if _FRAME_NUMBER.fullmatch(number) else 0
-        ended = self._ended.get(run_id)
-        if ended is not None and (ended.user_id, ended.thread_id) == (context.user_id, thread_id):
-            if after < ended.log.last:
+        position = read_position(last_event_id)
+        ended = self._ended.get(position.run_id)
+        if ended is not None and position.held is None and ended.is_of(context.user_id, thread_id):
+            if position.frame < ended.log.last:
                 await store.load_thread(thread_id, context)  # it may have been deleted since
-                return run_id, ended.log.read(after)
-            run_id = ""  # the reader has all of it
+                return position.run_id, ended.log.read(position.frame)
+            position = read_position(None)  # the reader has all of it
         run = self.find_running(context.user_id, thread_id)
         if run is not None:
-            return run.id, run.log.read(min(after, run.log.last) if run_id == run.id else 0)
+            return run.id, self._read_on(run, position, store, context)
         row = await self._repository.find_latest(context.user_id, thread_id)
-        if row is None or not (row.state == "running" or _ended_unseen(row, run_id)):
+        if row is None or not (row.state == "running" or _ended_unseen(row, position)):
             await store.load_thread(thread_id, context)
             return None
         return row.id, follow_run(
@@ -179,42 +195,35 @@ class Runs:
             context,
             thread_id=thread_id,
             run_id=row.id,
+            position=position if position.run_id == row.id else read_position(None),
             interval=self._heartbeat,
             draining=self._draining,
         )
 
+    def _read_on(
+        self,
+        run: Run,
+        position: Position,
+        store: Store[RequestContext],
+        context: RequestContext,
+    ) -> AsyncGenerator[bytes, None]:
+        """Return the frames of a run of this replica for a reader who has got so far."""
+        if position.run_id != run.id:
+            return run.log.read()
+        if position.held is None:
+            return run.log.read(min(position.frame, run.log.last))
+        return read_from_state(run, position.held, store, context)
+
     # --- keeping ---------------------------------------------------------------------------------
 
     async def send_heartbeats(self) -> None:
-        """Renew every run of this replica, save what changed, stop what was cancelled elsewhere."""
-        runs = self.running
-        if not runs:
-            return
-        # Others may claim their thread while the statement is under way; it cannot know of them.
-        begun = {run.id for run in runs if run.began}
-        snapshots = [run.snapshot() for run in runs]
-        held = await self._repository.renew(
-            [
-                Renewal(run.user_id, run.id, snapshot and snapshot.items)
-                for run, snapshot in zip(runs, snapshots, strict=True)
-            ]
-        )
-        for run, snapshot in zip(runs, snapshots, strict=True):
-            if run.id not in held:
-                if run.id in begun and not run.task.done() and not run.ending:
-                    run.stop("lost")  # another replica has taken it over, or the thread is gone
-                continue
-            if snapshot is not None:
-                run.snapshot_saved(snapshot)
-            if held[run.id]:
-                run.stop("stopped")
+        """Say that this replica lives, save what its runs have, do what others ask of them."""
+        await self._liveness.send_heartbeat()
 
     async def recover(self) -> None:
         """End the runs of replicas that went silent, and forget those that ended a while ago."""
         self._forget_ended(asyncio.get_running_loop().time() - self._grace)
-        ended = await self._repository.recover(silent_for=self._takeover)
-        for run_id in ended:
-            logger.warning("Ended a run whose replica went silent", extra={"run_id": run_id})
+        await self._liveness.recover()
 
     async def drain(self, seconds: float) -> None:
         """Let runs finish for that long, then end the rest with what they have.
@@ -238,15 +247,24 @@ class Runs:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks = []
+        await self._liveness.end()
 
-    async def _repeat(self, step: Callable[[], Awaitable[None]], interval: float) -> None:
+    async def _keep(self) -> None:
+        """Renew, and only then look after others: a replica that stood still is silent itself."""
+        clock = asyncio.get_running_loop().time
+        next_sweep = clock()
         while True:
             try:
-                await step()
+                await self.send_heartbeats()
+                if clock() >= next_sweep:
+                    next_sweep = clock() + max(self._takeover / 4, 0.1)
+                    await self.recover()
+            except (OSError, TimeoutError) as error:
+                reason = f"{type(error).__name__}: {error}"
+                logger.warning("The database is away for the runs", extra={"reason": reason})
             except Exception:
-                # The database may be away for a while; the next tick tries again.
                 logger.exception("A keeping step of the runs failed")
-            await asyncio.sleep(interval)
+            await asyncio.sleep(self._heartbeat)
 
     def _retire(self, run: Run) -> None:
         """Keep of a run that has ended what somebody may come back for, and nothing else of it."""
@@ -268,9 +286,11 @@ class Runs:
             del self._ended[run_id]
 
 
-def _ended_unseen(row: Any, run_id: str) -> bool:
-    """Return whether the reader of a run cannot know that it ended before its answer did."""
-    return row.id == run_id and row.state in ENDINGS
+def _ended_unseen(row: Any, position: Position) -> bool:
+    """Return whether a reader of a run cannot know how it ended: badly, or out of their sight."""
+    if row.id != position.run_id or position.is_end:
+        return False
+    return position.held is not None or row.state in ENDINGS
 
 
 class _EndedRun(NamedTuple):
@@ -280,3 +300,7 @@ class _EndedRun(NamedTuple):
     thread_id: str
     log: RunLog
     ended_at: float
+
+    def is_of(self, user_id: str, thread_id: str) -> bool:
+        """Return whether it was a run of that user and thread."""
+        return (self.user_id, self.thread_id) == (user_id, thread_id)

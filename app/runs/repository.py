@@ -6,8 +6,7 @@ here. Every change names the run's owner and that it is still ``running``.
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from app.chatkit.context import TokenUsage
 from app.chatkit.protocol.items import AssistantMessageItem
@@ -22,37 +21,49 @@ UPDATE runs SET state = $3, finished_at = now(), snapshot = NULL, error_id = $4,
   model = $5, input_tokens = $6, output_tokens = $7
 WHERE user_id = $1 AND id = $2 AND state = 'running'"""
 
-_RENEW = """
-UPDATE runs SET heartbeat_at = now(), snapshot = coalesce(mine.snapshot::jsonb, runs.snapshot)
+_SAVE_SNAPSHOTS = """
+UPDATE runs SET snapshot = mine.snapshot::jsonb
 FROM unnest($1::text[], $2::text[], $3::text[]) AS mine (user_id, id, snapshot)
 WHERE runs.user_id = mine.user_id AND runs.id = mine.id AND runs.state = 'running'
-RETURNING runs.id, runs.cancel_requested_at IS NOT NULL AS cancelled"""
+RETURNING runs.id"""
+
+_FIND_HELD = """
+SELECT user_id, id, cancel_requested_at IS NOT NULL AS is_cancelled FROM runs
+WHERE owner = $1 AND state = 'running'"""
 
 _REQUEST_CANCEL = """
 UPDATE runs SET cancel_requested_at = coalesce(cancel_requested_at, now())
-WHERE user_id = $1 AND id = $2 AND state = 'running' RETURNING 1"""
+WHERE user_id = $1 AND id = $2 AND state = 'running' RETURNING owner"""
 
 _REQUEST_CANCEL_OF_THREAD = """
 UPDATE runs SET cancel_requested_at = now()
 WHERE user_id = $1 AND thread_id = $2 AND state = 'running' AND cancel_requested_at IS NULL
   AND id < $3 COLLATE "C"
-RETURNING id"""
+RETURNING id, owner"""
 
-_FIND = "SELECT id, thread_id, state, snapshot FROM runs WHERE user_id = $1 AND id = $2"
+_FIND = """
+SELECT id, thread_id, state, snapshot, cancel_requested_at IS NOT NULL AS is_cancelled
+FROM runs WHERE user_id = $1 AND id = $2"""
 
 _FIND_LATEST = """
 SELECT id, owner, state, snapshot FROM runs WHERE user_id = $1 AND thread_id = $2
 ORDER BY state = 'running' DESC, created_at DESC LIMIT 1"""
 
-# A dead run's snapshot becomes its items, and the model is told; all in one statement, so that
-# whichever replica gets there first does it once. What was stored as finished is left alone.
+# Whose replica has ended, and whose replica nobody has heard of for so long that it never will be.
+_FIND_ORPHANS = """
+SELECT user_id, id, owner FROM runs
+WHERE state = 'running' AND (owner = ANY($2::text[]) OR (
+  owner <> ALL($1::text[]) AND created_at < now() - make_interval(secs => $3)
+)) ORDER BY created_at LIMIT $4"""
+
+# The snapshot becomes the items, and the model is told; all in one statement, so that whichever
+# replica gets there first does it once. An item that is stored already keeps the longer text: it
+# was finished since, or was stored unfinished to keep its place.
 _RECOVER = """
 WITH dead AS (
-  UPDATE runs SET state = 'interrupted', finished_at = now() WHERE (user_id, id) IN (
-    SELECT user_id, id FROM runs
-    WHERE state = 'running' AND heartbeat_at < now() - make_interval(secs => $1)
-    ORDER BY heartbeat_at LIMIT $2 FOR UPDATE SKIP LOCKED
-  ) RETURNING user_id, id, thread_id, snapshot
+  UPDATE runs SET state = 'interrupted', finished_at = now()
+  WHERE user_id = $1 AND id = $2 AND owner = $3 AND state = 'running'
+  RETURNING user_id, id, thread_id, snapshot
 ), kept AS (
   SELECT dead.user_id, dead.thread_id, item ->> 'id' AS id, item ->> 'type' AS type,
     false AS hidden, item AS data, place
@@ -63,7 +74,7 @@ WITH dead AS (
     true AS hidden, jsonb_build_object(
       'id', 'shcx_' || id, 'thread_id', thread_id, 'type', 'sdk_hidden_context',
       'created_at', to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
-      'content', $3::text
+      'content', $4::text
     ) AS data, 1000000 AS place
   FROM dead
 ), stored AS (
@@ -71,18 +82,34 @@ WITH dead AS (
   SELECT user_id, thread_id, id, type, hidden, data, now()
   FROM (SELECT * FROM kept UNION ALL SELECT * FROM noted) AS items
   ORDER BY user_id, thread_id, place
-  ON CONFLICT DO NOTHING
+  ON CONFLICT (user_id, thread_id, id) DO UPDATE SET data = excluded.data
+  WHERE thread_items.type = excluded.type
+    AND length(thread_items.data #>> '{content}') < length(excluded.data #>> '{content}')
 )
 SELECT user_id, id, thread_id FROM dead"""
 
 
-@dataclass(slots=True)
-class Renewal:
-    """What a heartbeat says of one run; ``snapshot`` is None where nothing changed."""
+class SnapshotToSave(NamedTuple):
+    """What a run's unfinished answer reads like."""
 
     user_id: str
     run_id: str
-    snapshot: Sequence[AssistantMessageItem] | None
+    items: Sequence[AssistantMessageItem]
+
+
+class HeldRun(NamedTuple):
+    """A run that is running, as far as the database knows."""
+
+    user_id: str
+    is_cancelled: bool
+
+
+class Orphan(NamedTuple):
+    """A run whose replica is gone."""
+
+    user_id: str
+    run_id: str
+    owner: str
 
 
 class RunRepository:
@@ -112,48 +139,64 @@ class RunRepository:
             usage.output_tokens,
         )
 
-    async def renew(self, renewals: Sequence[Renewal]) -> dict[str, bool]:
-        """Renew runs; return, for those still held, whether a cancel was asked for."""
+    async def save_snapshots(self, snapshots: Sequence[SnapshotToSave]) -> set[str]:
+        """Save what unfinished answers read like; return the ids of the runs still held."""
         rows = await self._database.fetch_across_owners(
             "janitor",
-            _RENEW,
-            [each.user_id for each in renewals],
-            [each.run_id for each in renewals],
-            [_dump_snapshot(each.snapshot) for each in renewals],
+            _SAVE_SNAPSHOTS,
+            [each.user_id for each in snapshots],
+            [each.run_id for each in snapshots],
+            [_dump_snapshot(each.items) for each in snapshots],
         )
-        return {row.id: row.cancelled for row in rows}
+        return {row.id for row in rows}
 
-    async def request_cancel(self, user_id: str, run_id: str) -> bool:
-        """Ask the replica that carries a run out to stop it; return whether it is running."""
-        return bool(await self._database.fetch(_REQUEST_CANCEL, user_id, run_id))
+    async def find_held(self, replica: str) -> dict[str, HeldRun]:
+        """Return the runs that a replica holds, by id."""
+        rows = await self._database.fetch_across_owners("janitor", _FIND_HELD, replica)
+        return {row.id: HeldRun(row.user_id, row.is_cancelled) for row in rows}
+
+    async def request_cancel(self, user_id: str, run_id: str) -> str | None:
+        """Ask for a run to be stopped; return the replica to tell, or None if it is not running."""
+        row = await self._database.fetchrow(_REQUEST_CANCEL, user_id, run_id)
+        return None if row is None else row.owner
 
     async def request_cancel_of_thread(
         self, user_id: str, thread_id: str, *, before: str
-    ) -> str | None:
+    ) -> tuple[str, str] | None:
         """Ask the run of a thread to stop if it is older than the run ``before``.
 
-        Returns its id, or None where there is none or it was asked already.
+        Returns its id and its replica, or None where there is none or it was asked already.
         """
         row = await self._database.fetchrow(_REQUEST_CANCEL_OF_THREAD, user_id, thread_id, before)
-        return None if row is None else row.id
+        return None if row is None else (row.id, row.owner)
 
     async def find(self, user_id: str, run_id: str) -> Any | None:
-        """Return ``id, thread_id, state, snapshot`` of a run, or None."""
+        """Return ``id, thread_id, state, snapshot, is_cancelled`` of a run, or None."""
         return await self._database.fetchrow(_FIND, user_id, run_id)
 
     async def find_latest(self, user_id: str, thread_id: str) -> Any | None:
         """Return ``id, owner, state, snapshot`` of the run that holds a thread, or held it last."""
         return await self._database.fetchrow(_FIND_LATEST, user_id, thread_id)
 
-    async def recover(self, *, silent_for: float, batch: int = 100) -> list[str]:
-        """End runs whose heartbeat stopped ``silent_for`` seconds ago; return their ids."""
+    async def find_orphans(
+        self, *, living: Sequence[str], ended: Sequence[str], unknown_for: float, batch: int = 100
+    ) -> list[Orphan]:
+        """Return runs of ``ended`` replicas.
+
+        A run of a replica that is in neither list is one if it began ``unknown_for`` seconds ago.
+        """
         rows = await self._database.fetch_across_owners(
-            "janitor", _RECOVER, silent_for, batch, INTERRUPTED_NOTE
+            "janitor", _FIND_ORPHANS, list(living), list(ended), unknown_for, batch
         )
-        return [row.id for row in rows]
+        return [Orphan(row.user_id, row.id, row.owner) for row in rows]
+
+    async def recover(self, orphan: Orphan) -> bool:
+        """End a run with what was saved of it; return whether it was this call that did."""
+        row = await self._database.fetchrow(
+            _RECOVER, orphan.user_id, orphan.run_id, orphan.owner, INTERRUPTED_NOTE
+        )
+        return row is not None
 
 
-def _dump_snapshot(items: Sequence[AssistantMessageItem] | None) -> str | None:
-    if items is None:
-        return None
+def _dump_snapshot(items: Sequence[AssistantMessageItem]) -> str:
     return json.dumps([json.loads(dump_wire(item)) for item in items], ensure_ascii=False)

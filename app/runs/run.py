@@ -13,27 +13,30 @@ from app.chatkit.engine.user_agent import set_user_agent
 from app.chatkit.errors import ErrorCode, NotFoundError, RequestRefusedError, ThreadBusyError
 from app.chatkit.protocol.events import ErrorEvent, ProgressUpdateEvent
 from app.chatkit.protocol.ids import create_id
-from app.chatkit.protocol.items import AssistantMessageItem
+from app.chatkit.protocol.items import AssistantMessageItem, ThreadItem
 from app.chatkit.protocol.requests import StreamingReq, ThreadsCreateReq
 from app.chatkit.protocol.sse import encode_event
 from app.chatkit.server import ChatKitServer
 from app.chatkit.streaming.pending_items import is_blank
-from app.runs.log import RunLog
-from app.runs.repository import RunRepository, RunState
+from app.runs.log import FrameGate, RunLog
+from app.runs.repository import Orphan, RunRepository, RunState
 
 logger = logging.getLogger("chatkit.runs")
 
-StopReason = Literal["stopped", "interrupted", "lost", "deleted"]
-"""By the user, by the end of this replica, by a takeover, or because the thread was deleted."""
+StopReason = Literal["stopped", "interrupted", "lost", "deleted", "unreachable"]
+"""By the user, by the end of this replica, by a takeover, because the thread was deleted, or
+because the database has been away for too long."""
 
 BusyPolicy = Literal["wait", "interrupt", "reject"]
 
 WAITING = "Another answer is still being written here. Yours starts right after it."
 STILL_BUSY = "Another answer is still being written in this thread. Please try again in a moment."
 CUT_OFF = "The answer was cut off. What was written so far is saved; please try again."
+UNREACHABLE = (
+    "The connection to the database was lost, so this answer ended early. "
+    "What was shown is saved; please try again."
+)
 
-END_RETRY = 8.0
-"""For how many seconds a run tries to write down that it has ended, while the database is away."""
 MAX_PAUSE = 1.0
 """Seconds between two of these tries at most."""
 
@@ -48,13 +51,16 @@ ahead, and keep runs out of step: with 3 the first event at 16 clients comes a q
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
-    """How runs behave; times in seconds, sizes in bytes."""
+    """How runs behave; times in seconds, sizes in bytes.
 
-    replica: str
+    ``outage`` is for how long a run goes on trying to reach a database that is away.
+    """
+
     thread_busy: BusyPolicy = "wait"
     busy_wait: float = 30.0
     busy_poll: float = 0.2
     log_bytes: int = 8 * 1024 * 1024
+    outage: float = 30.0
 
 
 Interrupt = Callable[[str, str, str], Awaitable[None]]
@@ -82,11 +88,15 @@ class Run:
         repository: RunRepository,
         options: RunOptions,
         interrupt: Interrupt,
+        *,
+        replica: str,
+        gate: FrameGate | None = None,
     ) -> None:
         self.id = create_id("run")
+        self.replica = replica
         self.user_id = context.user_id
         self.thread_id = None if isinstance(request, ThreadsCreateReq) else request.params.thread_id
-        self.log = RunLog(self.id, max_bytes=options.log_bytes)
+        self.log = RunLog(self.id, max_bytes=options.log_bytes, gate=gate)
         self._server = server
         self._request = request
         self._repository = repository
@@ -100,7 +110,7 @@ class Run:
         self._is_shutting_down = False  # the replica, which waits no longer
         self.ending = False
         self._opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        context.run = RunIdentity(id=self.id, kind=request.type, replica=options.replica)
+        context.run = RunIdentity(id=self.id, kind=request.type, replica=replica)
         self._context = context
         self.task = asyncio.create_task(self._carry_out(), name=self.id)
         self.task.add_done_callback(self._close_in_any_case)
@@ -120,11 +130,20 @@ class Run:
         return self._pipeline is not None
 
     def stop(self, reason: StopReason) -> None:
-        """Cancel the run; what the user has seen is saved. Harmless if it has ended."""
+        """Cancel the run; what the user has seen is saved. Harmless if it has ended.
+
+        Readers of a run whose database is away are told at once; what can be saved is saved later.
+        """
         self._is_shutting_down = self._is_shutting_down or reason == "interrupted"
         if self._stop_reason is None and not self.task.done():
             self._stop_reason = reason
             self._context.interrupted = reason != "stopped"
+            if reason in ("lost", "unreachable"):
+                self.log.discard_held()
+            if reason == "unreachable":
+                self._append(_encode_ending(UNREACHABLE))
+                self.log.release()
+                self.log.close()
             if not self._is_writing:
                 self.task.cancel()
 
@@ -148,6 +167,16 @@ class Run:
         ]
         mark = tuple((item.id, sum(len(part.text) for part in item.content)) for item in items)
         return None if mark == self._saved else Snapshot(items, mark)
+
+    def pending_items(self) -> list[ThreadItem]:
+        """Return copies of the unfinished items as readers of the log see them now."""
+        if self._pipeline is None:
+            return []
+        return [item.model_copy(deep=True) for item in self._pipeline.pending.current()]
+
+    def finished_ids(self) -> frozenset[str]:
+        """Return the ids of the items that the log has finished by now."""
+        return frozenset() if self._pipeline is None else self._pipeline.finished_ids
 
     def snapshot_saved(self, snapshot: Snapshot) -> None:
         """Take note that a snapshot was saved."""
@@ -244,13 +273,35 @@ class Run:
         logger.error("A run failed", exc_info=error, extra={"run_id": self.id})
         self._append(encode_event(ErrorEvent(code=ErrorCode.STREAM_ERROR, allow_retry=True)))
 
+    @property
+    def _has_lost_text(self) -> bool:
+        return self._pipeline is not None and self._pipeline.has_lost_text
+
     async def _end(self, state: RunState) -> None:
         self.ending = True
-        if state == "interrupted" and not await self._is_deleted():
-            self._append(encode_event(ErrorEvent(code="custom", message=CUT_OFF, allow_retry=True)))
+        if self._has_lost_text and self.log.is_holding:
+            self.log.discard_held()
+            if state == "failed":
+                self._append(_encode_ending(UNREACHABLE))
+        if state in ("cancelled", "interrupted") and not self.log.closed:
+            await self._tell_end(state)
+        self.log.release()  # what is left is stored
         if self._stop_reason not in ("lost", "deleted"):
             await self._write_end(state)
         self.log.close()
+
+    async def _tell_end(self, state: RunState) -> None:
+        """Tell whoever still reads what became of the items, and why the answer ends here."""
+        if state == "interrupted" and await self._is_deleted():
+            return
+        if self._pipeline is not None:
+            try:
+                for frame in await self._pipeline.describe_cancel():
+                    self._append(frame)
+            except Exception:
+                logger.exception("Could not tell how a run ended", extra={"run_id": self.id})
+        if state == "interrupted":
+            self._append(_encode_ending(CUT_OFF))
 
     async def _is_deleted(self) -> bool:
         """Return whether the run is gone from the database, which it is along with its thread."""
@@ -270,13 +321,17 @@ class Run:
         """
         error_id = self._pipeline.error_id if self._pipeline else None
         clock = asyncio.get_running_loop().time
-        deadline, pause = clock() + END_RETRY, 0.1
+        deadline, pause = clock() + self._options.outage, 0.1
         while True:
             is_last = self._is_shutting_down or clock() > deadline
             try:
-                await self._repository.finish(
-                    self.user_id, self.id, state, usage=self._context.usage, error_id=error_id
-                )
+                if self._has_lost_text:
+                    # The last snapshot is all there is of what the user has seen.
+                    await self._repository.recover(Orphan(self.user_id, self.id, self.replica))
+                else:
+                    await self._repository.finish(
+                        self.user_id, self.id, state, usage=self._context.usage, error_id=error_id
+                    )
             except Exception as error:
                 if is_last:
                     # The cleanup frees the thread once the heartbeat has been silent long enough.
@@ -298,3 +353,7 @@ class Run:
             # An exception that nobody waits for any more is not worth a warning.
             self._opened.exception()
         self.log.close()
+
+
+def _encode_ending(message: str) -> bytes:
+    return encode_event(ErrorEvent(code="custom", message=message, allow_retry=True))

@@ -30,8 +30,9 @@ WEIGHTS = {"drop": 40, "pause": 6, "kill": 4, "postgres": 3}
 # How long each interrupted run's thread was held after the run's last heartbeat, in seconds.
 TAKEOVERS = """
 SELECT extract(epoch FROM finished_at - heartbeat_at)::float8 AS held
-FROM runs JOIN thread_items ON thread_items.id = 'shcx_' || runs.id
-WHERE state = 'interrupted'"""
+FROM runs JOIN replicas ON replicas.id = runs.owner
+WHERE state = 'interrupted' AND replicas.ended_at IS NOT NULL
+  AND EXISTS (SELECT 1 FROM thread_items WHERE thread_items.id = 'shcx_' || runs.id)"""
 
 Target = TypeVar("Target")
 

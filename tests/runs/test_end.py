@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from app.runs import run
 from tests.runs.tabs import ANSWER, say_again
 from tests.support.local_replicas import LocalReplica, StartLocal, ThreadLook
 from tests.support.replica import Page, answer_text
@@ -61,8 +60,7 @@ async def test_answer_stays_complete_when_its_end_cannot_be_written_for_longer_t
 async def test_drain_ends_when_the_end_of_a_run_cannot_be_written(
     start_local: StartLocal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run, "END_RETRY", 3600)
-    replica = await start_local()
+    replica = await start_local(database_outage=3600)
     outage = Outage(replica, monkeypatch)
     async with Page(replica.url) as page:
         await page.create("Count")
@@ -75,8 +73,7 @@ async def test_drain_ends_when_the_end_of_a_run_cannot_be_written(
 async def test_run_is_let_go_when_its_end_cannot_be_written_at_all(
     start_local: StartLocal, look: Look, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run, "END_RETRY", 0.2)
-    replica = await start_local(run_heartbeat=0.05, run_takeover=0.5)
+    replica = await start_local(run_heartbeat=0.05, run_takeover=0.5, database_outage=0.2)
     outage = Outage(replica, monkeypatch)
     async with Page(replica.url) as page:
         events = await page.create("Count")

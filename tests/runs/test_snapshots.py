@@ -39,11 +39,11 @@ async def test_snapshot_is_saved_by_the_next_heartbeat_when_one_failed(
     async with Page(replica.url) as page:
         first = await hold_answer(replica, page)
 
-        async def fail(_: Any) -> dict[str, bool]:
+        async def fail(*_: Any) -> list[str]:
             raise ConnectionRefusedError("Postgres is being restarted")
 
         with monkeypatch.context() as patch:
-            patch.setattr(replica.runs._repository, "renew", fail)
+            patch.setattr(replica.runs._replicas, "renew", fail)
             with pytest.raises(ConnectionRefusedError):
                 await replica.runs.send_heartbeats()
         await replica.runs.send_heartbeats()

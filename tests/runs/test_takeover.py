@@ -142,9 +142,9 @@ async def test_run_is_recovered_once_when_every_replica_tries(
         await silent.runs.send_heartbeats()
         for task in silent.runs._tasks:
             task.cancel()
-        sweepers = [await start_local(run_takeover=0.2) for _ in range(2)]
-        await asyncio.sleep(0.3)
-        await asyncio.gather(*(each.runs.recover() for each in sweepers * 5))
+        sweepers = [await start_local(run_heartbeat=0.05, run_takeover=0.2) for _ in range(2)]
+        while (await look(first.thread_id)).run_states == ["running"]:
+            await asyncio.gather(*(each.runs.recover() for each in sweepers * 5))
         found = await look(first.thread_id)
         assert found.types == ["user_message", "assistant_message", "sdk_hidden_context"]
         release(silent)
@@ -209,17 +209,18 @@ async def test_run_goes_on_when_it_claims_its_thread_during_a_heartbeat(
 ) -> None:
     replica = await start_local(run_heartbeat=60)
     repository = replica.runs._repository
-    renew, asked, answer = repository.renew, asyncio.Event(), asyncio.Event()
+    find_held, asked, answer = repository.find_held, asyncio.Event(), asyncio.Event()
 
-    async def slow_renew(renewals: Any) -> dict[str, bool]:
-        held = await renew(renewals)
+    async def slow_find_held(name: str) -> Any:
+        held = await find_held(name)
         asked.set()
         await answer.wait()
         return held
 
     async with Page(replica.url) as page:
         held_back = await hold_answer(replica, page)
-        monkeypatch.setattr(repository, "renew", slow_renew)
+        monkeypatch.setattr(repository, "find_held", slow_find_held)
+        monkeypatch.setattr(replica.runs._liveness, "_takeover", 0)  # it looks at every heartbeat
         waiting = await (await say_again(page, held_back.thread_id)).begun()
         beat = asyncio.create_task(replica.runs.send_heartbeats())
         await asyncio.wait_for(asked.wait(), 5)

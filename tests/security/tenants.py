@@ -55,11 +55,14 @@ async def furnish(pool: ConnectionPool, user_id: str) -> Ids:
     await store.add_thread_item(ids.thread, question, context)
     await store.save_attachment(file(ids.attachment), context)
     await store.chatkit_save_feedback(ids.thread, [ids.message], "positive", context)
-    # As if another replica were writing; its heartbeat is in the future, so nobody ends it.
+    # As if another replica were writing; it says so from the future, so nobody ends it.
     context.run = RunIdentity(ids.run, "threads.add_user_message", "rep_elsewhere")
     await store.chatkit_begin_turn(ids.thread, context)
-    await database.fetch(
-        "UPDATE runs SET heartbeat_at = now() + interval '1 day' WHERE user_id = $1", user_id
+    await database.fetch_across_owners(
+        "janitor",
+        "INSERT INTO replicas (id, heartbeat_at) VALUES ($1, now() + interval '1 day')"
+        " ON CONFLICT (id) DO NOTHING",
+        "rep_elsewhere",
     )
     return ids
 

@@ -28,6 +28,7 @@ from app.chatkit.errors import (
     CustomStreamError,
     ErrorCode,
     RequestRefusedError,
+    StoreError,
     StreamError,
 )
 from app.chatkit.protocol.events import (
@@ -98,6 +99,7 @@ class TurnPipeline(Generic[TContext]):
         self.has_announced = False
         self.failed = False
         self.error_id: str | None = None
+        self._shown_at_cancel: list[ThreadItem] = []
 
     @property
     def thread_id(self) -> str:
@@ -108,6 +110,25 @@ class TurnPipeline(Generic[TContext]):
     def pending(self) -> PendingItems:
         """The turn's unfinished items."""
         return self._items.pending
+
+    @property
+    def has_lost_text(self) -> bool:
+        """Whether the turn ended without having stored all of the text that it has shown."""
+        return self._items.has_lost_text
+
+    @property
+    def finished_ids(self) -> frozenset[str]:
+        """The ids of the items that the turn has stored as finished."""
+        return frozenset(self._items.finished)
+
+    async def describe_cancel(self) -> list[bytes]:
+        """Return the frames that tell what a cancel has kept and dropped of unfinished items.
+
+        Whoever cancelled the turn is gone; they are for others who read the same stream. Raises
+        what the store raises.
+        """
+        events = await self._items.tell_what_is_stored(self._shown_at_cancel)
+        return [encode_event(event) for event in events]
 
     async def run(self) -> AsyncGenerator[bytes, None]:
         """Yield the turn's frames, from the first to the last."""
@@ -191,12 +212,16 @@ class TurnPipeline(Generic[TContext]):
         return events
 
     async def _clean_up_cancelled(self) -> None:
+        self._shown_at_cancel = self._items.pending.current()
         with log_failure("save the thread of a cancelled stream"):
             if changed := self._watch.changed_fields():
                 await self._save_thread(changed)
         unfinished = await self._items.release()
+        is_kept = False
         with log_failure("save the answer of a cancelled stream"):
             await self._server.handle_stream_cancelled(self._thread, unfinished, self._context)
+            is_kept = True
+        self._items.has_lost_text |= not is_kept
 
     def _describe(self, error: Exception) -> ErrorEvent:
         if isinstance(error, CustomStreamError):
@@ -206,6 +231,13 @@ class TurnPipeline(Generic[TContext]):
             return ErrorEvent(code=error.code, allow_retry=error.allow_retry)
         if isinstance(error, RequestRefusedError):
             return ErrorEvent(code="custom", message=str(error))
+        if isinstance(error, StoreError):
+            logger.warning(
+                "A stream ended because of the store: %s",
+                error,
+                extra={"thread_id": self.thread_id},
+            )
+            return ErrorEvent(code="custom", message=error.user_message, allow_retry=True)
         self.error_id = create_id("err")
         logger.error(
             "Unexpected failure of a stream",

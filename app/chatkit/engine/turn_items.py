@@ -6,7 +6,7 @@ taken back later.
 """
 
 import logging
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from typing import Any, Generic
 
@@ -36,6 +36,7 @@ from app.chatkit.protocol.items import (
     WorkflowItem,
     is_hidden,
 )
+from app.chatkit.protocol.serialization import dump_wire
 from app.chatkit.shielding import run_to_completion
 from app.chatkit.store import Store
 from app.chatkit.streaming.pending_items import PendingItems, is_blank
@@ -77,9 +78,13 @@ class TurnItems(Generic[TContext]):
         self._context = context
         self._hidden: set[str] = set()
         self._unknown: set[str] = set()
+        self.finished: dict[str, None] = {}
+        """The ids of the items that this turn has stored as finished, in order."""
         # Unfinished items in the store, and whether it was this turn that put them there.
         self._placed: dict[str, bool] = {}
         self.pending = PendingItems()
+        self.has_lost_text = False
+        """Whether something that the user has seen could not be stored at the turn's end."""
 
     async def take(self, event: ThreadStreamEvent) -> ThreadStreamEvent | None:
         """Do to the store what ``event`` says; return what the client gets of it, if anything."""
@@ -94,9 +99,11 @@ class TurnItems(Generic[TContext]):
             case ThreadItemDoneEvent(item=item) | ThreadItemReplacedEvent(item=item):
                 is_stored = isinstance(event, ThreadItemReplacedEvent)
                 await run_to_completion(self._store_item(item, is_stored=is_stored))
+                self.finished[item.id] = None
                 return None if self._hide(item) else event
             case ThreadItemRemovedEvent(item_id=item_id):
                 await run_to_completion(self._delete(item_id))
+                self.finished.pop(item_id, None)
                 return None if item_id in self._hidden else event
             case ThreadCreatedEvent(thread=thread):
                 return ThreadCreatedEvent(thread=to_thread_response(thread))
@@ -135,6 +142,7 @@ class TurnItems(Generic[TContext]):
                     await self._store_unfinished(item)
                     events.append(ThreadItemDoneEvent(item=item))
                     continue
+                self.has_lost_text = True
             events.append(await self._take_back(item))
         return events
 
@@ -147,14 +155,27 @@ class TurnItems(Generic[TContext]):
         for item in self.pending.current():
             is_placed = self._placed.get(item.id, False)
             if is_placed and isinstance(item, AssistantMessageItem) and not is_blank(item):
+                self.has_lost_text = True
                 with log_failure("save the answer of a cancelled stream"):
                     await self._store_item(item, is_stored=True)
+                    self.has_lost_text = False
                 continue
             if is_placed:
                 with log_failure("take back an unfinished item"):
                     await self._delete(item.id)
             unfinished.append(item)
         return unfinished
+
+    async def tell_what_is_stored(self, items: Iterable[ThreadItem]) -> list[ThreadStreamEvent]:
+        """Return what brings a client that shows ``items`` to what is stored of them."""
+        events: list[ThreadStreamEvent] = []
+        for item in items:
+            stored = await self._load(item.id)
+            if stored is None or is_hidden(stored):
+                events.append(ThreadItemRemovedEvent(item_id=item.id))
+            elif dump_wire(stored) != dump_wire(item):
+                events.append(ThreadItemDoneEvent(item=stored))
+        return events
 
     # --- the store -------------------------------------------------------------------------------
 
