@@ -39,9 +39,10 @@ CHATKIT_LEAVES = {
     "context",
     "logger",
     "shielding",
-    "strict_model",
+    "tolerant_model",
     "untyped",
     "version",
+    "warn_once",
 }
 _PROTOCOL = {"actions", "widgets", "protocol"}
 _STREAMING = _PROTOCOL | {"store", "streaming"}

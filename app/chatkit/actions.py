@@ -7,7 +7,7 @@ from typing import Any, Generic, Literal, TypeVar, cast, get_args, get_origin
 
 from pydantic import BaseModel, Field, SerializationInfo, TypeAdapter, field_serializer
 
-from app.chatkit.strict_model import StrictModel
+from app.chatkit.tolerant_model import TolerantModel
 
 __all__ = [
     "DEFAULT_HANDLER",
@@ -52,7 +52,7 @@ def _is_none(value: object) -> bool:
     return value is None
 
 
-class ActionConfig(StrictModel):
+class ActionConfig(TolerantModel):
     """An action as a widget carries it: what to call, with what, and who handles it.
 
     `streaming=False` makes the client call `threads.sync_custom_action`, which is also possible

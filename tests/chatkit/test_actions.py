@@ -95,8 +95,3 @@ def test_nulls_in_a_payload_are_kept_when_nulls_are_excluded(payload: Any) -> No
         else plain(payload)
     )
     assert dumped.payload == expected
-
-
-def test_unknown_keyword_is_refused_when_an_action_is_configured() -> None:
-    with pytest.raises(ValidationError, match="loading_behavior"):
-        ActionConfig.model_validate({"type": "move", "loading_behavior": "self"})

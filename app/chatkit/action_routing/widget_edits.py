@@ -3,14 +3,14 @@
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
-from pydantic import BaseModel, TypeAdapter
+from pydantic import BaseModel
 
 from app.chatkit.action_routing.offers import FREE_FORM_PROPS, Node, input_name
 from app.chatkit.actions import is_action_prop
 from app.chatkit.widgets import WidgetRoot
 from app.chatkit.widgets.base import WidgetComponentBase
+from app.chatkit.widgets.layout import load_root
 
-_ROOT: TypeAdapter[WidgetRoot] = TypeAdapter(WidgetRoot)
 _ABSENT = object()
 
 
@@ -81,7 +81,7 @@ def _at(values: Any, path: list[str]) -> Any:
 
 
 def _edit(widget: WidgetComponentBase, change: Callable[[Node], Node]) -> WidgetRoot:
-    return _ROOT.validate_python(_edit_below(widget.model_dump(mode="json"), change))
+    return load_root(_edit_below(widget.model_dump(mode="json"), change))
 
 
 def _edit_below(value: Any, change: Callable[[Node], Node]) -> Any:

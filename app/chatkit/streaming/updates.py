@@ -9,7 +9,6 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, cast
 
-from pydantic import TypeAdapter
 from pydantic_core import from_json
 
 from app.chatkit.protocol.events import (
@@ -34,14 +33,12 @@ from app.chatkit.protocol.items import (
     WorkflowItem,
 )
 from app.chatkit.protocol.serialization import dump_wire
-from app.chatkit.widgets import WidgetRoot
+from app.chatkit.widgets.layout import load_root
 
 Change = Callable[[dict[str, Any]], dict[str, Any]]
 
 MAX_PARTS = 1000
 """Text parts that a message may be filled up to; an index beyond is a mistake."""
-
-_WIDGET_ROOT: TypeAdapter[WidgetRoot] = TypeAdapter(WidgetRoot)
 
 
 def apply_update(item: ThreadItem, update: ThreadItemUpdate) -> None:
@@ -122,7 +119,7 @@ def _append(node: dict[str, Any], *, update: WidgetStreamingTextValueDelta) -> d
 
 def _change_component(item: WidgetItem, component_id: str, change: Change) -> None:
     tree = from_json(dump_wire(item.widget))
-    item.widget = _WIDGET_ROOT.validate_python(_replace(tree, component_id, change))
+    item.widget = load_root(_replace(tree, component_id, change))
 
 
 def _replace(node: Any, component_id: str, change: Change) -> Any:

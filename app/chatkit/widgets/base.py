@@ -2,24 +2,25 @@
 
 from typing import Any
 
-from pydantic import Field, model_serializer
+from pydantic import BaseModel, Field, model_serializer
 
-from app.chatkit.strict_model import StrictModel
+from app.chatkit.tolerant_model import TolerantModel
+from app.chatkit.widgets.faults import warn_of_fault
+from app.chatkit.widgets.nulls import without_nulls
 
 
-class SparseModel(StrictModel):
-    """A model that writes no nulls of its own, and every value it holds as it is.
+class SparseModel(TolerantModel):
+    """A model that writes no nulls, but those of free-form data: actions' payloads, chart rows.
 
-    The serializer hands pydantic the props with the child models still inside. So each node is
-    visited once, and free-form data (an action's payload, a prop nobody declared) is not searched
-    for nulls.
+    The serializer hands pydantic the props with the child models still inside, so that each node is
+    visited once.
     """
 
     type: str = Field(...)
 
     def wire_props(self) -> dict[str, Any]:
         """The props that go on the wire, with child models unserialised."""
-        return {name: value for name, value in self.__dict__.items() if value is not None}
+        return without_nulls(self.__dict__, as_it_is="children")
 
     # Without a return annotation, since that would replace the model's own JSON schema.
     @model_serializer(mode="plain")
@@ -37,3 +38,8 @@ class WidgetComponentBase(SparseModel):
     key: str | None = None
     id: str | None = None
     type: str = Field(...)
+
+    @classmethod
+    def _report(cls, data: Any, model: BaseModel) -> None:
+        super()._report(data, model)
+        warn_of_fault(data)

@@ -8,7 +8,8 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from app.chatkit.widgets.base import SparseModel, WidgetComponentBase
-from app.chatkit.widgets.values import Color, CurveType, Number, XAxisConfig
+from app.chatkit.widgets.nulls import Sparse
+from app.chatkit.widgets.values import Color, CurveType, Number, Whole, XAxisConfig
 
 
 class BarSeries(SparseModel):
@@ -49,22 +50,22 @@ class Chart(WidgetComponentBase):
     """Plots `series` over the rows of `data`, with the categories that `xAxis` names."""
 
     type: Literal["Chart"] = Field(default="Chart", frozen=True)
-    data: list[dict[str, str | int | float]]
+    data: list[dict[str, str | int | float | None]]
     series: list[Series]
-    xAxis: str | XAxisConfig
+    xAxis: str | Annotated[XAxisConfig, Sparse]
     showYAxis: bool | None = None
     showLegend: bool | None = None
     showTooltip: bool | None = None
     barGap: int | None = None
     barCategoryGap: int | None = None
-    flex: int | str | None = None
-    height: int | str | None = None
-    width: int | str | None = None
-    size: int | str | None = None
-    minHeight: int | str | None = None
-    minWidth: int | str | None = None
-    minSize: int | str | None = None
-    maxHeight: int | str | None = None
-    maxWidth: int | str | None = None
-    maxSize: int | str | None = None
+    flex: Whole | str | None = None
+    height: Whole | str | None = None
+    width: Whole | str | None = None
+    size: Whole | str | None = None
+    minHeight: Whole | str | None = None
+    minWidth: Whole | str | None = None
+    minSize: Whole | str | None = None
+    maxHeight: Whole | str | None = None
+    maxWidth: Whole | str | None = None
+    maxSize: Whole | str | None = None
     aspectRatio: Number | str | None = None

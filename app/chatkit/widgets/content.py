@@ -4,12 +4,13 @@
 # Reason: each component narrows `type` to its own name. That is unsound only where the attribute
 # can be assigned, and pydantic refuses to assign a frozen field.
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from app.chatkit.actions import ActionConfig
 from app.chatkit.widgets.base import WidgetComponentBase
+from app.chatkit.widgets.nulls import Sparse
 from app.chatkit.widgets.values import (
     CaptionSize,
     Color,
@@ -24,6 +25,7 @@ from app.chatkit.widgets.values import (
     TextSize,
     TextWeight,
     TitleSize,
+    Whole,
     WidgetIcon,
 )
 
@@ -55,7 +57,7 @@ class Text(WidgetComponentBase):
     truncate: bool | None = None
     minLines: int | None = None
     maxLines: int | None = None
-    editable: Literal[False] | EditableProps | None = None
+    editable: Literal[False] | Annotated[EditableProps, Sparse] | None = None
 
 
 class Title(WidgetComponentBase):
@@ -100,8 +102,8 @@ class Divider(WidgetComponentBase):
 
     type: Literal["Divider"] = Field(default="Divider", frozen=True)
     color: Color | None = None
-    size: int | str | None = None
-    spacing: int | str | None = None
+    size: Whole | str | None = None
+    spacing: Whole | str | None = None
     flush: bool | None = None
 
 
@@ -138,26 +140,26 @@ class Image(WidgetComponentBase):
     radius: RadiusValue | None = None
     frame: bool | None = None
     flush: bool | None = None
-    height: int | str | None = None
-    width: int | str | None = None
-    size: int | str | None = None
-    minHeight: int | str | None = None
-    minWidth: int | str | None = None
-    minSize: int | str | None = None
-    maxHeight: int | str | None = None
-    maxWidth: int | str | None = None
-    maxSize: int | str | None = None
-    margin: int | str | Spacing | None = None
+    height: Whole | str | None = None
+    width: Whole | str | None = None
+    size: Whole | str | None = None
+    minHeight: Whole | str | None = None
+    minWidth: Whole | str | None = None
+    minSize: Whole | str | None = None
+    maxHeight: Whole | str | None = None
+    maxWidth: Whole | str | None = None
+    maxSize: Whole | str | None = None
+    margin: Whole | str | Annotated[Spacing, Sparse] | None = None
     background: Color | None = None
     aspectRatio: Number | str | None = None
-    flex: int | str | None = None
+    flex: Whole | str | None = None
 
 
 class Spacer(WidgetComponentBase):
     """Takes the room that is left over, and at least `minSize`."""
 
     type: Literal["Spacer"] = Field(default="Spacer", frozen=True)
-    minSize: int | str | None = None
+    minSize: Whole | str | None = None
 
 
 class Button(WidgetComponentBase):

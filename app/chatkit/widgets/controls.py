@@ -4,12 +4,13 @@
 # Reason: see widget_content.py.
 
 from datetime import datetime
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from app.chatkit.actions import ActionConfig
 from app.chatkit.widgets.base import WidgetComponentBase
+from app.chatkit.widgets.nulls import Sparse
 from app.chatkit.widgets.values import (
     Color,
     ControlSize,
@@ -29,7 +30,7 @@ class Select(WidgetComponentBase):
 
     type: Literal["Select"] = Field(default="Select", frozen=True)
     name: str
-    options: list[SelectOption]
+    options: list[Annotated[SelectOption, Sparse]]
     onChangeAction: ActionConfig | None = None
     placeholder: str | None = None
     defaultValue: str | None = None
@@ -111,7 +112,7 @@ class RadioGroup(WidgetComponentBase):
 
     type: Literal["RadioGroup"] = Field(default="RadioGroup", frozen=True)
     name: str
-    options: list[RadioOption] | None = None
+    options: list[Annotated[RadioOption, Sparse]] | None = None
     ariaLabel: str | None = None
     onChangeAction: ActionConfig | None = None
     defaultValue: str | None = None

@@ -8,17 +8,18 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, cast, get_args
 
 from pydantic import (
     BaseModel,
-    ConfigDict,
     Field,
     PlainValidator,
     SerializeAsAny,
     TypeAdapter,
+    ValidationInfo,
     ValidatorFunctionWrapHandler,
     WrapValidator,
 )
 from pydantic_core import PydanticCustomError
 
 from app.chatkit.actions import ActionConfig
+from app.chatkit.tolerant_model import reported_elsewhere
 from app.chatkit.widgets.base import WidgetComponentBase
 from app.chatkit.widgets.charts import Chart
 from app.chatkit.widgets.content import (
@@ -42,11 +43,14 @@ from app.chatkit.widgets.controls import (
     Select,
     Textarea,
 )
+from app.chatkit.widgets.dynamic import BasicRoot, DynamicWidgetComponent, DynamicWidgetRoot
+from app.chatkit.widgets.faults import KNOWN_CLASSES, warn_of_fault
 from app.chatkit.widgets.loading import class_for, load_lossless
+from app.chatkit.widgets.nulls import Sparse
 from app.chatkit.widgets.values import (
     Alignment,
-    Border,
-    Borders,
+    BoxBorder,
+    BoxSpacing,
     CardAction,
     CellAlign,
     Color,
@@ -57,28 +61,9 @@ from app.chatkit.widgets.values import (
     RadiusValue,
     Spacing,
     Theme,
+    Whole,
     WidgetStatus,
 )
-
-
-def _validate_open_child(value: object) -> Any:
-    """A child of a dynamic component: data becomes dynamic too, instances stay what they are."""
-    if isinstance(value, WidgetComponentBase):
-        return value
-    if isinstance(value, list):
-        return _OPEN_CHILDREN.validate_python(value)
-    return DynamicWidgetComponent.model_validate(value)
-
-
-_OPEN_CHILDREN = TypeAdapter(list[Annotated[Any, PlainValidator(_validate_open_child)]])
-
-
-def _validate_open_children(value: object, _handler: ValidatorFunctionWrapHandler) -> Any:
-    if value is None:
-        return None
-    if isinstance(value, WidgetComponentBase | dict):
-        return _validate_open_child(cast(object, value))
-    return _OPEN_CHILDREN.validate_python(value)
 
 
 def _validate_nestable(value: object, handler: ValidatorFunctionWrapHandler) -> Any:
@@ -93,34 +78,13 @@ def _validate_nestable(value: object, handler: ValidatorFunctionWrapHandler) -> 
 _NESTABLE = WrapValidator(_validate_nestable)
 
 
-class DynamicWidgetComponent(WidgetComponentBase):
-    """A component from a template or from stored data: any type, any props, all of them kept.
-
-    Its children may be components of any class, one or a list.
-    """
-
-    model_config = ConfigDict(extra="allow")
-
-    children: Annotated[
-        "DynamicWidgetComponent | list[DynamicWidgetComponent] | None",
-        WrapValidator(_validate_open_children),
-    ] = None
-
-    def wire_props(self) -> dict[str, Any]:
-        """The props as they came; only where the type is a known one, a null means absent."""
-        extra = self.__pydantic_extra__ or {}
-        if self.type in _KNOWN_TYPES:
-            extra = {name: value for name, value in extra.items() if value is not None}
-        return super().wire_props() | extra
-
-
 class ListViewItem(WidgetComponentBase):
     """One row of a `ListView`; `onClickAction` makes the whole row a button."""
 
     type: Literal["ListViewItem"] = Field(default="ListViewItem", frozen=True)
     children: list["_ListedChild"]
     onClickAction: ActionConfig | None = None
-    gap: int | str | None = None
+    gap: Whole | str | None = None
     align: Alignment | None = None
 
 
@@ -144,8 +108,9 @@ class Card(WidgetComponentBase):
     asForm: bool | None = None
     children: list["_ListedChild"]
     background: Color | None = None
+    border: BoxBorder | None = None
     size: Literal["sm", "md", "lg", "full"] | None = None
-    padding: Number | str | Spacing | None = None
+    padding: BoxSpacing | None = None
     status: WidgetStatus | None = None
     collapsed: bool | None = None
     confirm: CardAction | None = None
@@ -160,20 +125,20 @@ class BoxBase(BaseModel):
     align: Alignment | None = None
     justify: Justification | None = None
     wrap: Literal["nowrap", "wrap", "wrap-reverse"] | None = None
-    flex: int | str | None = None
-    gap: int | str | None = None
+    flex: Whole | str | None = None
+    gap: Whole | str | None = None
     height: Number | str | None = None
     width: Number | str | None = None
     size: Number | str | None = None
-    minHeight: int | str | None = None
-    minWidth: int | str | None = None
-    minSize: int | str | None = None
-    maxHeight: int | str | None = None
-    maxWidth: int | str | None = None
-    maxSize: int | str | None = None
-    padding: Number | str | Spacing | None = None
-    margin: Number | str | Spacing | None = None
-    border: int | Border | Borders | None = None
+    minHeight: Whole | str | None = None
+    minWidth: Whole | str | None = None
+    minSize: Whole | str | None = None
+    maxHeight: Whole | str | None = None
+    maxWidth: Whole | str | None = None
+    maxSize: Whole | str | None = None
+    padding: BoxSpacing | None = None
+    margin: BoxSpacing | None = None
+    border: BoxBorder | None = None
     radius: RadiusValue | None = None
     background: Color | None = None
     aspectRatio: Number | str | None = None
@@ -219,7 +184,7 @@ class TableCell(WidgetComponentBase):
     type: Literal["Table.Cell"] = Field(default="Table.Cell", frozen=True)
     children: list["_ListedChild"] | None = None
     width: Number | str | None = None
-    padding: Spacing | None = None
+    padding: Annotated[Spacing, Sparse] | None = None
     colSpan: int | None = None
     rowSpan: int | None = None
     align: CellAlign | None = None
@@ -240,18 +205,6 @@ class Table(WidgetComponentBase):
 
     type: Literal["Table"] = Field(default="Table", frozen=True)
     children: list[Annotated[TableRow, _NESTABLE]] | None = None
-
-
-class BasicRoot(DynamicWidgetComponent):
-    """A root without a frame, which may also hold other roots."""
-
-    type: Literal["Basic"] = Field(default="Basic", frozen=True)
-
-
-class DynamicWidgetRoot(DynamicWidgetComponent):
-    """A root from a template or from stored data."""
-
-    type: Literal["Card", "ListView", "Basic"]
 
 
 StrictWidgetComponent = Annotated[
@@ -295,7 +248,7 @@ def _classes_by_type(union: Any) -> dict[str, type[WidgetComponentBase]]:
 
 _COMPONENT_CLASSES = _classes_by_type(StrictWidgetComponent)
 _ROOT_CLASSES = _classes_by_type(StrictWidgetRoot)
-_KNOWN_TYPES = _COMPONENT_CLASSES.keys() | _ROOT_CLASSES.keys()
+KNOWN_CLASSES.update(_COMPONENT_CLASSES | _ROOT_CLASSES)
 
 
 def _validate_child(value: object, _handler: ValidatorFunctionWrapHandler) -> Any:
@@ -303,7 +256,7 @@ def _validate_child(value: object, _handler: ValidatorFunctionWrapHandler) -> An
     if isinstance(value, dict):
         data = cast(dict[str, Any], value)
         child_class = class_for(data, _COMPONENT_CLASSES) or DynamicWidgetComponent
-        return child_class.model_validate(data)
+        return child_class.__pydantic_validator__.validate_python(data)
     return _component(value)
 
 
@@ -313,16 +266,33 @@ def _validate_listed_child(value: object, handler: ValidatorFunctionWrapHandler)
     return _validate_child(value, handler)
 
 
-def _load_component(value: object, _handler: ValidatorFunctionWrapHandler) -> Any:
-    if isinstance(value, dict):
+def load_root(data: dict[str, Any]) -> Any:
+    """Return the widget in stored data; raises ``ValidationError`` for an unknown root."""
+    with reported_elsewhere():
+        return load_lossless(data, _ROOT_CLASSES, DynamicWidgetRoot)
+
+
+def _validate_component(
+    value: object, _handler: ValidatorFunctionWrapHandler, info: ValidationInfo
+) -> Any:
+    if not isinstance(value, dict):
+        return _component(value)
+    with reported_elsewhere():
         data = cast(dict[str, Any], value)
-        return load_lossless(data, _COMPONENT_CLASSES, DynamicWidgetComponent)
-    return _component(value)
+        component = load_lossless(data, _COMPONENT_CLASSES, DynamicWidgetComponent)
+    if info.mode == "python":  # not read from a store
+        warn_of_fault(data)
+    return component
 
 
-def _load_root(value: object, _handler: ValidatorFunctionWrapHandler) -> Any:
+def _validate_root(
+    value: object, _handler: ValidatorFunctionWrapHandler, info: ValidationInfo
+) -> Any:
     if isinstance(value, dict):
-        return load_lossless(cast(dict[str, Any], value), _ROOT_CLASSES, DynamicWidgetRoot)
+        root = load_root(cast(dict[str, Any], value))
+        if info.mode == "python":
+            warn_of_fault(cast(object, value))
+        return root
     if isinstance(value, Card | ListView | BasicRoot | DynamicWidgetRoot):
         return value
     raise PydanticCustomError(
@@ -351,8 +321,9 @@ _LISTED_CHILDREN: TypeAdapter[Any] = TypeAdapter(list[_ListedChild])
 # As a value of its own (in an item, an event, the store): data is never lost. The dumps skip the
 # unions, since every component knows how to serialise itself.
 WidgetComponent = Annotated[
-    SerializeAsAny[StrictWidgetComponent | DynamicWidgetComponent], WrapValidator(_load_component)
+    SerializeAsAny[StrictWidgetComponent | DynamicWidgetComponent],
+    WrapValidator(_validate_component),
 ]
 WidgetRoot = Annotated[
-    SerializeAsAny[StrictWidgetRoot | DynamicWidgetRoot], WrapValidator(_load_root)
+    SerializeAsAny[StrictWidgetRoot | DynamicWidgetRoot], WrapValidator(_validate_root)
 ]

@@ -1,6 +1,7 @@
 """Data to widget classes, with nothing lost on the way."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime
 from functools import cache
 from typing import Any, TypeVar, cast
@@ -22,13 +23,11 @@ def load_lossless(
     """
     typed_class = class_for(data, classes)
     if typed_class is not None:
-        try:
-            typed = typed_class.model_validate(data)
-        except ValidationError:
-            return open_class.model_validate(data)
-        if writes_back(typed, data):
-            return typed
-    return open_class.model_validate(data)
+        with suppress(ValidationError):
+            typed = typed_class.__pydantic_validator__.validate_python(data)
+            if writes_back(typed, data):
+                return typed
+    return open_class.__pydantic_validator__.validate_python(data)
 
 
 def class_for(data: dict[str, Any], classes: Mapping[str, type[Typed]]) -> type[Typed] | None:
@@ -70,6 +69,8 @@ def _props_write_back(model: BaseModel, data: dict[str, Any]) -> bool:
     given = model.model_fields_set
     if not _written_defaults(type(model)) <= given:
         return False
+    if any(name not in given and each is not None for name, each in data.items()):
+        return False  # an unknown prop, which a typed class ignores
     held = model.__dict__
     for name in given:
         original = data[name]

@@ -1,18 +1,43 @@
 """The values that widget props take: tokens, numbers, edges and options."""
 
-from typing import Annotated, Literal, NotRequired
+from typing import Annotated, Literal, NotRequired, cast
 
-from pydantic import WithJsonSchema, with_config
+from pydantic import BeforeValidator, WithJsonSchema
+from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict
 
 from app.chatkit.actions import ActionConfig
 from app.chatkit.icons import IconName
-from app.chatkit.strict_model import CLOSED
+from app.chatkit.widgets.nulls import Sparse
 
 WidgetIcon = IconName
 
+
+def _other_than(key: str, *own_keys: str) -> BeforeValidator:
+    """Keep an object that is of another kind, as ``key`` tells, from passing as this one.
+
+    Unknown keys are ignored, so a wrong value in the other kind would otherwise go unnoticed. What
+    has any of ``own_keys`` may have the other key, too.
+    """
+
+    def refuse(value: object) -> object:
+        if isinstance(value, dict):
+            given = {
+                name for name, each in cast("dict[str, object]", value).items() if each is not None
+            }
+            if key in given and given.isdisjoint(own_keys):
+                raise PydanticCustomError(
+                    "other_kind", "Input should not have the key '{key}'", {"key": key}
+                )
+        return cast(object, value)
+
+    return BeforeValidator(refuse)
+
+
 # A JSON number that is written back as it came: 16 stays 16 and does not become 16.0.
 Number = Annotated[int | float, WithJsonSchema({"type": "number"})]
+# Where the official classes take whole numbers only, although the client takes any.
+Whole = Annotated[int | float, WithJsonSchema({"type": "integer"})]
 
 RadiusValue = Literal[
     "2xs", "xs", "sm", "md", "lg", "xl", "2xl", "3xl", "4xl", "full", "100%", "none"
@@ -51,7 +76,6 @@ CurveType = Literal[
 ]
 
 
-@with_config(CLOSED)
 class ThemeColor(TypedDict):
     """One colour per theme."""
 
@@ -59,11 +83,10 @@ class ThemeColor(TypedDict):
     light: str
 
 
-Color = str | ThemeColor
+Color = str | Annotated[ThemeColor, Sparse]
 """A colour token (`success`), a palette step (`blue-900`), CSS, or one of these per theme."""
 
 
-@with_config(CLOSED)
 class Spacing(TypedDict):
     """Room per side, in spacing units or as CSS; `x` and `y` set two sides at once."""
 
@@ -75,30 +98,33 @@ class Spacing(TypedDict):
     y: NotRequired[Number | str]
 
 
-@with_config(CLOSED)
 class Border(TypedDict):
     """A line along an edge; `size` is its thickness in px."""
 
-    size: int
+    size: Whole
     color: NotRequired[Color]
     style: NotRequired[
         Literal["solid", "dashed", "dotted", "double", "groove", "ridge", "inset", "outset"]
     ]
 
 
-@with_config(CLOSED)
 class Borders(TypedDict):
     """Border, or thickness in px, per side; `x` and `y` set two sides at once."""
 
-    top: NotRequired[int | Border]
-    right: NotRequired[int | Border]
-    bottom: NotRequired[int | Border]
-    left: NotRequired[int | Border]
-    x: NotRequired[int | Border]
-    y: NotRequired[int | Border]
+    top: NotRequired[Whole | Annotated[Border, Sparse]]
+    right: NotRequired[Whole | Annotated[Border, Sparse]]
+    bottom: NotRequired[Whole | Annotated[Border, Sparse]]
+    left: NotRequired[Whole | Annotated[Border, Sparse]]
+    x: NotRequired[Whole | Annotated[Border, Sparse]]
+    y: NotRequired[Whole | Annotated[Border, Sparse]]
 
 
-@with_config(CLOSED)
+BoxBorder = Whole | Annotated[Border, Sparse] | Annotated[Borders, Sparse, _other_than("size")]
+"""A border as containers take it: its thickness in px, all that there is to say, or per side."""
+BoxSpacing = Number | str | Annotated[Spacing, Sparse]
+"""A padding or margin as containers take it: the same on all sides, or per side."""
+
+
 class MinMax(TypedDict):
     """A range of whole numbers, both ends included."""
 
@@ -106,7 +132,6 @@ class MinMax(TypedDict):
     max: NotRequired[int]
 
 
-@with_config(CLOSED)
 class EditableProps(TypedDict):
     """Turns a text into an input of the surrounding form; `name` is its key in the payload."""
 
@@ -120,7 +145,6 @@ class EditableProps(TypedDict):
     required: NotRequired[bool]
 
 
-@with_config(CLOSED)
 class WidgetStatusWithFavicon(TypedDict):
     """A status line led by a site's icon; `frame` puts a border around it."""
 
@@ -129,7 +153,6 @@ class WidgetStatusWithFavicon(TypedDict):
     frame: NotRequired[bool]
 
 
-@with_config(CLOSED)
 class WidgetStatusWithIcon(TypedDict):
     """A status line led by a named icon."""
 
@@ -137,10 +160,12 @@ class WidgetStatusWithIcon(TypedDict):
     icon: NotRequired[WidgetIcon]
 
 
-WidgetStatus = WidgetStatusWithFavicon | WidgetStatusWithIcon
+WidgetStatus = (
+    Annotated[WidgetStatusWithFavicon, Sparse, _other_than("icon", "favicon", "frame")]
+    | Annotated[WidgetStatusWithIcon, Sparse]
+)
 
 
-@with_config(CLOSED)
 class CardAction(TypedDict):
     """A button in the footer of a card."""
 
@@ -148,7 +173,6 @@ class CardAction(TypedDict):
     action: ActionConfig
 
 
-@with_config(CLOSED)
 class SelectOption(TypedDict):
     """A choice of a `Select`; `value` is what the form submits."""
 
@@ -158,7 +182,6 @@ class SelectOption(TypedDict):
     description: NotRequired[str]
 
 
-@with_config(CLOSED)
 class RadioOption(TypedDict):
     """A choice of a `RadioGroup`; `value` is what the form submits."""
 
@@ -167,7 +190,6 @@ class RadioOption(TypedDict):
     disabled: NotRequired[bool]
 
 
-@with_config(CLOSED)
 class XAxisConfig(TypedDict):
     """The x axis of a chart: the field that names the categories, and how they are labelled."""
 
