@@ -100,6 +100,8 @@ class Settings(BaseSettings):
     model_headers: SecretStr | None = None
     model_timeout: float = Field(default=120.0, gt=0)
     model_reads: Annotated[list[Literal["image", "pdf", "text"]] | None, NoDecode] = None
+    titles: bool = True
+    title_model: str | None = None
     history_items: int = Field(default=100, ge=1, le=1000)
     tracing: bool = False
 

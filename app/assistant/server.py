@@ -11,12 +11,14 @@ from app.assistant.agent import create_agent
 from app.assistant.converter import AssistantConverter
 from app.assistant.files import ThreadFiles
 from app.assistant.images import AssistantStreamConverter
-from app.assistant.titles import TitleWriter, first_words
+from app.assistant.titles import TitleWriter, Untitled, first_words
 from app.chatkit.agents import AgentContext, stream_agent_response
 from app.chatkit.context import RequestContext
 from app.chatkit.protocol.events import ThreadStreamEvent
 from app.chatkit.protocol.items import (
+    ClientToolCallItem,
     InferenceOptions,
+    StructuredInputItem,
     Thread,
     ThreadItem,
     ThreadMetadata,
@@ -67,18 +69,18 @@ class AssistantServer(ChatKitServer[RequestContext]):
         )
         files = ThreadFiles(self.attachment_store, context, self.models.readable_files)
         run_config = self.create_run_config(thread, input_user_message)
-        titled = input_user_message if context.features.automatic_titles else None
-
-        async def load_title() -> str | None:
-            return (await self.store.load_thread(thread.id, context)).title
-
-        async with self.titles.title_thread(thread, titled, load_title):
-            model_input = await AssistantConverter(files).to_agent_input(history)
-            async with aclosing(
-                self.stream_answer(agent_context, model_input, run_config)
-            ) as events:
-                async for event in events:
-                    yield event
+        untitled: Untitled | None = None
+        if context.features.automatic_titles:
+            untitled = self.titles.find_untitled(thread, history, self.store, context)
+        is_waiting = False
+        model_input = await AssistantConverter(files).to_agent_input(history)
+        async with aclosing(self.stream_answer(agent_context, model_input, run_config)) as events:
+            async for event in events:
+                is_waiting |= _waits_for_page(event)
+                yield event
+        # The page is quick, and the answer goes on with what it says.
+        if untitled is not None and not is_waiting:
+            await self.titles.improve(untitled)
 
     def chatkit_get_first_title(
         self, message: UserMessageItem, context: RequestContext
@@ -139,4 +141,13 @@ class AssistantServer(ChatKitServer[RequestContext]):
 
     async def aclose(self) -> None:
         """Close what this server opened: the connections to the model provider."""
+        await self.titles.aclose()
         await self.models.aclose()
+
+
+def _waits_for_page(event: ThreadStreamEvent) -> bool:
+    """Return whether an event leaves the turn to the page: a call, or questions to the user."""
+    if event.type != "thread.item.done":
+        return False
+    item = event.item
+    return isinstance(item, ClientToolCallItem | StructuredInputItem) and item.status == "pending"

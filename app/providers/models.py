@@ -1,5 +1,6 @@
 """Which model answers: the offline one, OpenAI's, or any server that speaks one of its APIs."""
 
+from dataclasses import replace
 from typing import Literal
 
 from agents import (
@@ -11,7 +12,8 @@ from agents import (
 )
 from agents.models import get_default_model_settings
 
-from app.providers.client import create_client
+from app.model_url import parse_model_url
+from app.providers.client import OPENAI_URL, create_client
 from app.providers.offline.model import DEFAULT_DELAY, OFFLINE_MODEL_NAME, OfflineModel
 from app.providers.paced_model import PacedModel
 from app.providers.provider_model import ProviderModel, RefusedParts
@@ -69,6 +71,16 @@ class AssistantModels(ModelProvider):
             return OFFLINE_MODEL_NAME
         return self._settings.assistant_model or DEFAULT_MODEL
 
+    @property
+    def writes_titles(self) -> bool:
+        """Whether a model is to write the titles of threads."""
+        return self._settings.titles and not self.is_offline
+
+    @property
+    def title_model(self) -> str | None:
+        """The name of the model that does; None: the one that answers."""
+        return self._settings.title_model
+
     def get_model(self, model_name: str | None = None) -> PacedModel:
         """Return a model by name, or the default one, paced: deltas cost the SDK dearly."""
         name = model_name or self.default_name
@@ -85,9 +97,25 @@ class AssistantModels(ModelProvider):
         address = self._client.base_url.netloc.decode().rpartition("@")[2]
         return ProviderModel(model, refused=self._refused, address=address)
 
-    def get_model_settings(self, model_name: str | None = None) -> ModelSettings:
-        """Return what the Agents SDK would choose for a model of that name (effort, verbosity)."""
-        return get_default_model_settings(model_name or self.default_name)
+    def get_model_settings(
+        self, model_name: str | None = None, *, max_tokens: int | None = None
+    ) -> ModelSettings:
+        """Return what the Agents SDK would choose for a model of that name (effort, verbosity).
+
+        ``max_tokens`` limits the answer, under the name that the provider takes.
+        """
+        settings = get_default_model_settings(model_name or self.default_name)
+        if max_tokens is None:
+            return settings
+        if self._settings.model_api == "chat_completions" and self._is_openai:
+            # The older name, which all others know, is refused for models that reason.
+            return replace(settings, extra_args={"max_completion_tokens": max_tokens})
+        return replace(settings, max_tokens=max_tokens)
+
+    @property
+    def _is_openai(self) -> bool:
+        url = parse_model_url(self._settings.openai_base_url or OPENAI_URL)
+        return url.base == OPENAI_URL or url.is_azure
 
     async def aclose(self) -> None:
         """Close the client's connections."""

@@ -6,10 +6,11 @@ with less history; the run goes on as if nothing had been.
 """
 
 import logging
+import re
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 from agents import Model, ModelResponse, ModelSettings, TResponseInputItem
@@ -44,6 +45,9 @@ _FAILING = frozenset({"response.failed", "response.error", "error"})
 _VAGUE_STATUSES = frozenset({400, 413, 415, 422})
 """With which files are refused in words that nobody knows."""
 
+_MAX_TOKENS = re.compile(r"max_(completion_|output_)?tokens")
+"""Limits of an answer, which servers know by different names."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -69,9 +73,10 @@ class RefusedParts:
 
 @dataclass(frozen=True)
 class _Request:
-    """An input as it is sent; ``is_shorter`` where some of the history was left out."""
+    """What is sent; ``is_shorter`` where some of the history was left out."""
 
     input: Input
+    settings: ModelSettings
     is_shorter: bool = False
 
 
@@ -118,11 +123,11 @@ class ProviderModel(Model):
         **options: Any,
     ) -> ModelResponse:
         """Return the model's whole response."""
-        request = self._prepare(input)
+        request = self._prepare(input, model_settings)
         while True:
             try:
                 return await self.inner.get_response(
-                    system_instructions, request.input, model_settings, *args, **options
+                    system_instructions, request.input, request.settings, *args, **options
                 )
             except Exception as error:
                 refusal = read_refusal(error)
@@ -141,10 +146,10 @@ class ProviderModel(Model):
         **options: Any,
     ) -> AsyncIterator[TResponseStreamEvent]:
         """Stream the model's response; closing it ends the model's stream first."""
-        request: _Request | None = self._prepare(input)
+        request: _Request | None = self._prepare(input, model_settings)
         while request is not None:
             events = self.inner.stream_response(
-                system_instructions, request.input, model_settings, *args, **options
+                system_instructions, request.input, request.settings, *args, **options
             )
             attempt = self._read(request, events)
             request = None
@@ -196,30 +201,34 @@ class ProviderModel(Model):
 
     # --- what is sent ----------------------------------------------------------------------------
 
-    def _prepare(self, input: Input) -> _Request:
+    def _prepare(self, input: Input, settings: ModelSettings) -> _Request:
         """Return what is sent first: without what the model has refused lately."""
         refused = self._refused.recall(self._name)
         if not refused or isinstance(input, str):
-            return _Request(input)
-        return _Request(without_parts(input, refused))
+            return _Request(input, settings)
+        return _Request(without_parts(input, refused), settings)
 
     def _find_smaller(self, request: _Request, refusal: Refusal | None) -> _Request | None:
         """Return what to send instead of what was refused, or None where nothing would help."""
-        if refusal is None or isinstance(request.input, str):
+        if refusal is None:
+            return None
+        if _MAX_TOKENS.search(refusal.text) and (settings := _without_limit(request.settings)):
+            return replace(request, settings=settings)
+        if isinstance(request.input, str):
             return None
         parts = self._find_refused_parts(refusal, find_parts(request.input))
         if parts:
             if is_for_good(refusal.text):
                 self._refused.note(self._name, parts)
             self._log_left_out("files (set MODEL_READS to what it can be given)", refusal)
-            return _Request(without_parts(request.input, parts), request.is_shorter)
+            return replace(request, input=without_parts(request.input, parts))
         if refusal.kind is not Kind.CONTEXT_TOO_LONG or request.is_shorter:
             return None
         shorter = with_less_history(request.input, refusal.text)
         if shorter is None:
             return None
         self._log_left_out("some of the history (see HISTORY_ITEMS)", refusal)
-        return _Request(shorter, is_shorter=True)
+        return replace(request, input=shorter, is_shorter=True)
 
     def _find_refused_parts(
         self, refusal: Refusal, sent: frozenset[PartKind]
@@ -247,3 +256,10 @@ class ProviderModel(Model):
     def _log_left_out(self, what: str, refusal: Refusal) -> None:
         extra = {"model": self._name, "provider": self._address, "status_code": refusal.status}
         logger.warning("The model refused an input; asked again without %s", what, extra=extra)
+
+
+def _without_limit(settings: ModelSettings) -> ModelSettings | None:
+    """Return settings that do not limit the answer's length; None where these do not either."""
+    others = {k: v for k, v in (settings.extra_args or {}).items() if k != "max_completion_tokens"}
+    without = replace(settings, max_tokens=None, extra_args=others or None)
+    return None if without == settings else without

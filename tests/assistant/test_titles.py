@@ -1,21 +1,26 @@
 """Titles: from the first words or from the model, and never in the way of the answer."""
 
 import asyncio
-import time
+import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from agents import Model, ModelResponse, Usage
+from agents import Model, ModelResponse, ModelSettings, Usage
+from hypothesis import given
+from hypothesis import strategies as st
 from openai.types.responses import ResponseOutputMessage, ResponseOutputText
 
 from app.assistant import titles
-from app.assistant.titles import MAX_TITLE_LENGTH, TitleWriter, clean_title, message_text
+from app.assistant.title_cleaning import MAX_TITLE_LENGTH, clean_title, shorten_title
+from app.assistant.titles import TitleWriter, first_words, message_text
+from app.chatkit.context import RequestContext
 from app.chatkit.protocol.items import (
+    AssistantMessageContent,
+    AssistantMessageItem,
     FileAttachment,
     InferenceOptions,
-    Page,
-    Thread,
+    ThreadItem,
     ThreadMetadata,
     UserMessageItem,
     UserMessageTagContent,
@@ -24,14 +29,16 @@ from app.chatkit.protocol.items import (
 )
 from app.providers.models import AssistantModels
 from app.settings import Settings
+from tests.support.memory_store import MemoryStore
 
 FIRST_WORDS = "How do I bake bread"
+Reply = Callable[[str], Awaitable[str]]
 
 
 class ScriptedModels(AssistantModels):
     """Models of a provider that is a function here."""
 
-    def __init__(self, reply: Callable[[str], Awaitable[str]]) -> None:
+    def __init__(self, reply: Reply) -> None:
         super().__init__(Settings(_env_file=None))  # type: ignore[call-arg]
         self.reply = reply
 
@@ -44,10 +51,12 @@ class ScriptedModels(AssistantModels):
 
 
 class ScriptedModel(Model):
-    def __init__(self, reply: Callable[[str], Awaitable[str]]) -> None:
+    def __init__(self, reply: Reply) -> None:
         self.reply = reply
 
-    async def get_response(self, instructions: str | None, input: Any, *args: Any, **kwargs: Any):
+    async def get_response(
+        self, instructions: str | None, input: Any, settings: ModelSettings, *_: Any, **__: Any
+    ):
         text = await self.reply(input)
         part = ResponseOutputText(type="output_text", text=text, annotations=[])
         message = ResponseOutputMessage(
@@ -57,10 +66,6 @@ class ScriptedModel(Model):
 
     def stream_response(self, *args: Any, **kwargs: Any) -> Any:
         raise NotImplementedError
-
-
-def new_thread(title: str | None = None) -> ThreadMetadata:
-    return ThreadMetadata(id="thr_1", created_at=now(), title=title)
 
 
 def message(*parts: Any, attachments: tuple[FileAttachment, ...] = ()) -> UserMessageItem:
@@ -74,165 +79,213 @@ def message(*parts: Any, attachments: tuple[FileAttachment, ...] = ()) -> UserMe
     )
 
 
-def writer(reply: Callable[[str], Awaitable[str]]) -> TitleWriter:
-    return TitleWriter(ScriptedModels(reply))
+def answer() -> AssistantMessageItem:
+    content = [AssistantMessageContent(text="Knead it.")]
+    return AssistantMessageItem(id="msg_2", thread_id="thr_1", created_at=now(), content=content)
 
 
-def offline_writer() -> TitleWriter:
-    return TitleWriter(AssistantModels(Settings(_env_file=None)))  # type: ignore[call-arg]
+class FirstTurn:
+    """A turn of a thread in a store, as far as its title goes."""
+
+    def __init__(self, reply: Reply | None, title: str | None = None) -> None:
+        models = ScriptedModels(reply) if reply else AssistantModels(Settings(_env_file=None))  # type: ignore[call-arg]
+        self.writer = TitleWriter(models)
+        self.store = MemoryStore()
+        self.context = RequestContext(user_id="user_1")
+        self.thread = ThreadMetadata(id="thr_1", created_at=now(), title=title)
+
+    async def run(self, *history: ThreadItem) -> None:
+        """Begin and end the turn, and store what it did to the thread as the engine does."""
+        untitled = self.begin(*history)
+        await self.save()
+        if untitled is not None:
+            await self.writer.improve(untitled)
+        await self.save()
+
+    def begin(self, *history: ThreadItem) -> titles.Untitled | None:
+        given = history or (message(FIRST_WORDS),)
+        return self.writer.find_untitled(self.thread, given, self.store, self.context)
+
+    async def save(self) -> None:
+        await self.store.save_thread(self.thread.model_copy(), self.context)
+
+    async def stored_title(self) -> str | None:
+        return (await self.store.load_thread("thr_1", self.context)).title
 
 
-async def stuck(_: str) -> str:
-    await asyncio.sleep(60)
-    return "too late"
+def replying(title: str) -> Reply:
+    async def reply(_: str) -> str:
+        return title
+
+    return reply
 
 
-async def unchanged() -> str | None:
-    """What is stored, where nobody has changed it."""
-    return None
+async def refuse(_: str) -> str:
+    raise RuntimeError("no credit left")
+
+
+async def never(_: str) -> str:
+    raise AssertionError("the model was asked")
 
 
 # --- when it is set ------------------------------------------------------------------------------
 
 
 async def test_first_words_are_the_title_when_offline() -> None:
-    thread = new_thread()
-    async with offline_writer().title_thread(thread, message(FIRST_WORDS), unchanged):
-        pass
-    assert thread.title == FIRST_WORDS
+    turn = FirstTurn(None)
+    await turn.run()
+    assert turn.thread.title == FIRST_WORDS
 
 
-async def test_title_of_the_model_is_set_while_the_answer_is_streamed() -> None:
+async def test_model_is_asked_when_the_answer_has_ended() -> None:
     asked: list[str] = []
 
     async def reply(text: str) -> str:
         asked.append(text)
         return '"Baking bread"\n'
 
-    thread = new_thread()
-    async with writer(reply).title_thread(thread, message(FIRST_WORDS), unchanged):
-        await asyncio.sleep(0.01)
-        assert thread.title == "Baking bread"
+    turn = FirstTurn(reply)
+    untitled = turn.begin()
+    await turn.save()
+    assert (turn.thread.title, asked) == (FIRST_WORDS, [])
+    assert untitled is not None
+    await turn.writer.improve(untitled)
+    assert turn.thread.title == "Baking bread"
     assert asked == [FIRST_WORDS]
 
 
-@pytest.mark.parametrize("title", ["", "  ", "**"])
-async def test_first_words_are_the_title_when_the_model_has_none(title: str) -> None:
-    async def reply(_: str) -> str:
-        return title
-
-    thread = new_thread()
-    async with writer(reply).title_thread(thread, message(FIRST_WORDS), unchanged):
-        pass
-    assert thread.title == FIRST_WORDS
+@pytest.mark.parametrize("title", ["", "  ", "**", "Title:", "{}", "<think>Hm"])
+async def test_first_words_stay_when_the_model_has_none(title: str) -> None:
+    turn = FirstTurn(replying(title))
+    await turn.run()
+    assert turn.thread.title == FIRST_WORDS
 
 
-async def test_first_words_are_the_title_when_the_model_fails(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    async def reply(_: str) -> str:
-        raise RuntimeError("no credit left")
-
-    thread = new_thread()
+async def test_first_words_stay_when_the_model_fails(caplog: pytest.LogCaptureFixture) -> None:
+    turn = FirstTurn(refuse)
     with caplog.at_level("WARNING"):
-        async with writer(reply).title_thread(thread, message(FIRST_WORDS), unchanged):
-            pass
-    assert thread.title == FIRST_WORDS
+        await turn.run()
+    assert turn.thread.title == FIRST_WORDS
     assert "no credit left" in caplog.text
 
 
-async def test_first_words_are_the_title_when_the_model_takes_too_long(
+async def test_first_words_stay_when_the_model_takes_too_long(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(titles, "TITLE_TIMEOUT", 0.01)
-    thread = new_thread()
-    async with writer(stuck).title_thread(thread, message(FIRST_WORDS), unchanged):
-        pass
-    assert thread.title == FIRST_WORDS
+    turn = FirstTurn(lambda _: asyncio.Event().wait())  # type: ignore[arg-type,return-value]
+    await turn.run()
+    assert turn.thread.title == FIRST_WORDS
 
 
-async def test_answer_waits_only_briefly_for_a_slow_title(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(titles, "TITLE_GRACE", 0.02)
-    thread, before, tasks = new_thread(), time.monotonic(), asyncio.all_tasks()
-    async with writer(stuck).title_thread(thread, message(FIRST_WORDS), unchanged):
-        assert thread.title == FIRST_WORDS
-    assert time.monotonic() - before < 5
-    assert thread.title == FIRST_WORDS
+@pytest.mark.parametrize("user_title", [None, "The user's own"])
+async def test_slow_title_is_stored_behind_the_end_of_the_turn(
+    monkeypatch: pytest.MonkeyPatch, user_title: str | None
+) -> None:
+    monkeypatch.setattr(titles, "TITLE_GRACE", 0.0)
+    gate, tasks = asyncio.Event(), asyncio.all_tasks()
+
+    async def reply(_: str) -> str:
+        await gate.wait()
+        return "Baking bread"
+
+    turn = FirstTurn(reply)
+    await turn.run()
+    assert await turn.stored_title() == FIRST_WORDS
+    if user_title is not None:
+        turn.thread.title = user_title
+        await turn.save()
+        turn.thread.title = FIRST_WORDS  # the turn has a copy of its own
+    gate.set()
+    while asyncio.all_tasks() != tasks:
+        await asyncio.sleep(0)
+    assert await turn.stored_title() == (user_title or "Baking bread")
+
+
+async def test_slow_title_is_given_up_at_the_end_of_the_process(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(titles, "TITLE_GRACE", 0.0)
+    tasks = asyncio.all_tasks()
+    turn = FirstTurn(lambda _: asyncio.Event().wait())  # type: ignore[arg-type,return-value]
+    await turn.run()
+    assert asyncio.all_tasks() != tasks
+    await turn.writer.aclose()
     assert asyncio.all_tasks() == tasks
+    assert await turn.stored_title() == FIRST_WORDS
 
 
-@pytest.mark.parametrize("error", [ValueError, asyncio.CancelledError])
-async def test_first_words_are_the_title_when_the_answer_ends_early(error: type) -> None:
-    thread, tasks = new_thread(), asyncio.all_tasks()
-    with pytest.raises(error):
-        async with writer(stuck).title_thread(thread, message(FIRST_WORDS), unchanged):
-            raise error
-    assert thread.title == FIRST_WORDS
-    assert asyncio.all_tasks() == tasks
+async def test_title_that_is_still_written_when_the_turn_is_cancelled_is_stored() -> None:
+    gate = asyncio.Event()
+
+    async def reply(_: str) -> str:
+        await gate.wait()
+        return "Baking bread"
+
+    tasks = asyncio.all_tasks()
+    turn = FirstTurn(reply)
+    untitled = turn.begin()
+    await turn.save()
+    assert untitled is not None
+    waiting = asyncio.create_task(turn.writer.improve(untitled))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    await asyncio.wait({waiting})
+    gate.set()
+    while asyncio.all_tasks() != tasks:
+        await asyncio.sleep(0)
+    assert await turn.stored_title() == "Baking bread"
 
 
 @pytest.mark.parametrize(
     ("title", "becomes"), [(FIRST_WORDS, "From the model"), ("From a tool", "From a tool")]
 )
-async def test_model_replaces_the_title_that_a_new_thread_begins_with_and_no_other(
+async def test_model_replaces_the_title_that_a_thread_begins_with_and_no_other(
     title: str, becomes: str
 ) -> None:
-    async def reply(_: str) -> str:
-        return "From the model"
-
-    thread = Thread(**dict(new_thread(title)), items=Page())
-    async with writer(reply).title_thread(thread, message(FIRST_WORDS), unchanged):
-        pass
-    assert thread.title == becomes
+    turn = FirstTurn(replying("From the model"), title)
+    await turn.run()
+    assert turn.thread.title == becomes
 
 
 async def test_model_is_asked_once_even_where_its_title_came_to_the_first_words() -> None:
-    thread = new_thread(FIRST_WORDS)  # no new one any more
-    async with writer(stuck).title_thread(thread, message(FIRST_WORDS), unchanged):
-        pass
-    assert thread.title == FIRST_WORDS
+    turn = FirstTurn(never, FIRST_WORDS)
+    await turn.run(message(FIRST_WORDS), answer(), message("Thanks"))
+    assert turn.thread.title == FIRST_WORDS
 
 
-async def test_title_stays_when_there_is_one() -> None:
-    thread = new_thread("Mine")
-    async with writer(stuck).title_thread(thread, message(FIRST_WORDS), unchanged):
-        pass
-    assert thread.title == "Mine"
+async def test_model_is_asked_when_the_turn_goes_on_after_a_client_tool() -> None:
+    turn = FirstTurn(replying("From the model"), FIRST_WORDS)
+    await turn.run(message(FIRST_WORDS), answer())
+    assert turn.thread.title == "From the model"
 
 
-@pytest.mark.parametrize("stored", ["The user's own", ConnectionError("away")])
-async def test_title_stays_when_the_user_sets_one_meanwhile(stored: Any) -> None:
-    async def reply(_: str) -> str:
-        return "From the model"
-
-    async def load_title() -> str:
-        if isinstance(stored, Exception):
-            raise stored
-        return stored
-
-    thread = new_thread()
-    async with writer(reply).title_thread(thread, message(FIRST_WORDS), load_title):
-        pass
-    assert thread.title == FIRST_WORDS  # not changed, so not saved
+async def test_title_stays_when_the_user_sets_one_meanwhile() -> None:
+    turn = FirstTurn(replying("From the model"))
+    untitled = turn.begin()
+    assert untitled is not None
+    await turn.store.save_thread(
+        turn.thread.model_copy(update={"title": "The user's own"}), turn.context
+    )
+    await turn.writer.improve(untitled)
+    assert turn.thread.title == FIRST_WORDS  # not changed, so not saved
 
 
 async def test_title_stays_when_a_tool_sets_one_meanwhile() -> None:
-    async def reply(_: str) -> str:
-        await asyncio.sleep(0.01)
-        return "From the model"
+    turn = FirstTurn(replying("From the model"))
+    untitled = turn.begin()
+    await turn.save()
+    turn.thread.title = "From a tool"
+    assert untitled is not None
+    await turn.writer.improve(untitled)
+    assert turn.thread.title == "From a tool"
 
-    thread = new_thread()
-    async with writer(reply).title_thread(thread, message(FIRST_WORDS), unchanged):
-        thread.title = "From a tool"
-    assert thread.title == "From a tool"
 
-
-@pytest.mark.parametrize("first", [None, message(" \n")])
-async def test_no_title_is_set_when_nothing_was_said(first: UserMessageItem | None) -> None:
-    thread = new_thread()
-    async with offline_writer().title_thread(thread, first, unchanged):
-        pass
-    assert thread.title is None
+async def test_no_title_is_set_when_nothing_was_said() -> None:
+    turn = FirstTurn(never)
+    assert turn.begin(message(" \n")) is None
+    assert turn.begin(answer()) is None
+    assert turn.thread.title is None
 
 
 # --- the words -----------------------------------------------------------------------------------
@@ -245,13 +298,93 @@ async def test_no_title_is_set_when_nothing_was_said(first: UserMessageItem | No
         ("# A *title*", "A *title"),
         ("“Quoted”", "Quoted"),
         ("what's up?", "what's up?"),
+        ("Title: mine", "Title: mine"),
         ("🎉" * 80, "🎉" * 59 + "…"),
         ("word, " * 20, "word, word, word, word, word, word, word, word, word…"),
     ],
 )
-def test_title_is_one_clean_line(text: str, title: str) -> None:
-    assert clean_title(text) == title
-    assert len(clean_title(text)) <= MAX_TITLE_LENGTH
+def test_words_are_one_line(text: str, title: str) -> None:
+    assert shorten_title(text) == title
+    assert len(shorten_title(text)) <= MAX_TITLE_LENGTH
+    assert first_words(message(text)) == title
+
+
+WANTED = "Weather in Rome"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        WANTED,
+        f"Title: {WANTED}",
+        f"**Title:** {WANTED}",
+        f'**Title**: "{WANTED}"',
+        f"Titel: {WANTED}",
+        f"Titre : « {WANTED} »",
+        f"标题：{WANTED}",
+        f"Suggested conversation title: {WANTED}.",
+        f'"{WANTED}"',
+        f"“{WANTED}.”",
+        f"'**{WANTED}**'",
+        f"# {WANTED}",
+        f"## Title: {WANTED}\n\nThis title sums the message up.",
+        f"Sure! Here is a title:\n\n**{WANTED}**",
+        f"Here's a short title for your conversation:\n{WANTED}",
+        f"1. {WANTED}\n2. Rome weather",
+        f"- {WANTED}",
+        f"<think>A title. Title: no</think> {WANTED}",
+        f"<thinking>\nHm\n</thinking>\n\n{WANTED}",
+        f"Let me think.\n</think>\n{WANTED}",
+        f"<|channel|>analysis<|message|>Hm<|end|><|channel|>final<|message|>{WANTED}",
+        f"**Title:**\n{WANTED}",
+        f"Okay.\nTitle - short:\n\n{WANTED}\n",
+        f"`{WANTED}`",
+        f"```\n{WANTED}\n```",
+        f'```json\n{{"title": "{WANTED}"}}\n```',
+        json.dumps({"title": WANTED}),
+        json.dumps({"conversation_title": WANTED, "language": "en"}),
+        json.dumps([WANTED, "Rome"]),
+        json.dumps({"result": {"Title": WANTED}}),
+        json.dumps(WANTED),
+        f'Here you go: {{"title": "{WANTED}"}}',
+        f'{{"title": "{WANTED}',
+        f"[{WANTED}](https://example.com)",
+        f"{WANTED}\n",
+        f"> {WANTED}",
+        f"***{WANTED}***",
+    ],
+)
+def test_title_is_found_in_what_a_model_answers(answer: str) -> None:
+    assert clean_title(answer) == WANTED
+
+
+@pytest.mark.parametrize(
+    "title",
+    [
+        "Why is the sky blue?",
+        "What's a C# title",
+        "Rock 'n' roll",
+        "Using {braces} in Python",
+        "snake_case names",
+        "Title IX explained",
+        "The title of Duke",
+        "3.5 million years",
+        "St. Petersburg",
+        "Node.js vs. Deno",
+        "Okay Google setup",
+        "Übersetzung: Hallo Welt",
+        "日本の天気",
+    ],
+)
+def test_title_that_is_one_is_left_alone(title: str) -> None:
+    assert clean_title(title) == title
+
+
+@given(st.text(max_size=300))
+def test_whatever_a_model_answers_becomes_one_line(text: str) -> None:
+    title = clean_title(text)
+    assert len(title) <= MAX_TITLE_LENGTH
+    assert not any(each in title for each in "\n\r\x85\u2028")
 
 
 def test_words_are_those_of_text_and_tags() -> None:
