@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from agents import ItemHelpers, ModelTracing
 from openai.types.responses import ResponseOutputMessage
 
-from app.assistant.title_cleaning import clean_title, shorten_title
 from app.chatkit.context import RequestContext
 from app.chatkit.protocol.items import (
     AssistantMessageItem,
@@ -23,6 +22,7 @@ from app.chatkit.protocol.items import (
 )
 from app.chatkit.store import Store
 from app.providers.models import AssistantModels
+from app.providers.title_cleaning import clean_title, shorten_title
 
 logger = logging.getLogger(__name__)
 

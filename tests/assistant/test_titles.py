@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from openai.types.responses import ResponseOutputMessage, ResponseOutputText
 
 from app.assistant import titles
-from app.assistant.title_cleaning import MAX_TITLE_LENGTH, clean_title, shorten_title
 from app.assistant.titles import TitleWriter, first_words, message_text
 from app.chatkit.context import RequestContext
 from app.chatkit.protocol.items import (
@@ -28,6 +27,7 @@ from app.chatkit.protocol.items import (
     now,
 )
 from app.providers.models import AssistantModels
+from app.providers.title_cleaning import MAX_TITLE_LENGTH, clean_title, shorten_title
 from app.settings import Settings
 from tests.support.memory_store import MemoryStore
 
