@@ -89,11 +89,26 @@ WITH {_FENCE}, found AS (
   {_ITEM_UPSERT}
 ) {_FOUND}"""
 
+# A mark is ``claimed:<run>:<token>`` until its call goes on, and then ``begun:…``. One that was
+# only claimed belongs to nobody once its run has ended; without a run, after a minute.
 MARK_ONCE = f"""
-WITH {_FENCE}, found AS (
+WITH {_FENCE}, abandoned AS (
+  SELECT mark.id FROM thread_items AS mark
+  WHERE mark.user_id = $1 AND mark.thread_id = $3 AND mark.id = $4
+    AND starts_with(mark.private ->> 'mark', 'claimed:')
+    AND CASE split_part(mark.private ->> 'mark', ':', 2)
+      WHEN '' THEN mark.created_at < now() - interval '1 minute'
+      ELSE NOT EXISTS (
+        SELECT 1 FROM runs WHERE user_id = $1 AND state = 'running'
+          AND runs.id = split_part(mark.private ->> 'mark', ':', 2)
+      )
+    END
+), found AS (
   INSERT INTO thread_items {_ITEM_COLUMNS}
   SELECT {_ITEM_VALUES} WHERE {_HOLDS}
-  ON CONFLICT (user_id, thread_id, id) DO NOTHING
+  ON CONFLICT (user_id, thread_id, id) DO UPDATE SET private = excluded.private
+  WHERE thread_items.private ->> 'mark' = excluded.private ->> 'mark'
+    OR thread_items.id IN (SELECT id FROM abandoned)
   RETURNING 1
 ) {_FOUND}"""
 

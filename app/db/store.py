@@ -14,6 +14,7 @@ from app.chatkit.errors import (
     TooManyRunsError,
     UnprocessableError,
 )
+from app.chatkit.protocol.ids import create_id
 from app.chatkit.protocol.items import (
     Attachment,
     FeedbackKind,
@@ -277,11 +278,21 @@ class PostgresStore(Store[RequestContext]):
         )
 
     async def chatkit_mark_once(self, thread_id: str, key: str, context: RequestContext) -> bool:
-        """Leave a mark in the thread, in one statement; return False where it was there already."""
-        mark = create_mark(thread_id, key)
-        return await self._write(
-            sql.MARK_ONCE, context, thread_id, *self._item_values(mark, context)
-        )
+        """Leave a mark in the thread; return False where somebody else has left it already.
+
+        In two steps, so that a reply which is lost costs nothing: whoever asks again for the same
+        call finds their own claim, and a claim whose call never went on is free for the next one.
+        """
+        owner = f"{context.run.id if context.run else ''}:{create_id('mark')}"
+        *values, _, created_at = self._item_values(create_mark(thread_id, key), context)
+
+        async def write(statement: str, state: str) -> bool:
+            private = _to_json({"mark": f"{state}:{owner}"})
+            return await self._write(statement, context, thread_id, *values, private, created_at)
+
+        if not await write(sql.MARK_ONCE, "claimed"):
+            return False
+        return await write(sql.SAVE_ITEM, "begun")
 
     async def chatkit_add_user_message(
         self,

@@ -13,7 +13,13 @@ from hypothesis import strategies as st
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.chatkit.context import RequestContext, RunIdentity
-from app.chatkit.errors import NotFoundError, ThreadBusyError, UnprocessableError
+from app.chatkit.errors import (
+    NotFoundError,
+    RunLostError,
+    StoreUnavailableError,
+    ThreadBusyError,
+    UnprocessableError,
+)
 from app.chatkit.protocol.items import (
     ActiveStatus,
     Attachment,
@@ -28,9 +34,10 @@ from app.chatkit.protocol.items import (
 from app.chatkit.protocol.items import Page as PageOf
 from app.chatkit.protocol.serialization import dump_wire
 from app.chatkit.store import Store
+from app.db import statements as sql
 from app.db.database import Database
-from app.db.pool import ConnectionPool
-from app.db.store import PostgresStore, RunLostError
+from app.db.pool import ConnectionLostError, ConnectionPool
+from app.db.store import PostgresStore
 from tests.support.databases import transaction
 from tests.support.memory_store import MemoryStore
 from tests.support.samples import ITEMS, MOMENT, THREAD_ID, answer, file, hidden, question
@@ -556,6 +563,49 @@ async def test_thread_message_and_binding_are_there_when_a_thread_begins(
     assert await store.chatkit_load_attachments(["a", "b"], context) == bound
 
 
+async def test_mark_is_the_next_calls_when_the_one_that_claimed_it_never_went_on(
+    postgres: PostgresStore, context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await fill(postgres, context, answer("a", "x"))
+    cut = run_of(context, "run_cut")
+    await postgres.chatkit_begin_turn(THREAD_ID, cut)
+    write = postgres._write
+
+    async def lose_the_second_step(statement: str, *args: Any, **kwargs: Any) -> bool:
+        if statement == sql.SAVE_ITEM:
+            raise StoreUnavailableError("cut")
+        return await write(statement, *args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(postgres, "_write", lose_the_second_step)
+        with pytest.raises(StoreUnavailableError):
+            await postgres.chatkit_mark_once(THREAD_ID, "key", cut)
+    # While that run goes on, the mark is its own; once it has ended, it is free, and only once.
+    assert not await postgres.chatkit_mark_once(THREAD_ID, "key", context)
+    await query(postgres, END_RUN, context, "run_cut")
+    assert await postgres.chatkit_mark_once(THREAD_ID, "key", context)
+    assert not await postgres.chatkit_mark_once(THREAD_ID, "key", context)
+
+
+async def test_mark_is_ones_own_when_the_reply_to_its_first_step_was_lost(
+    postgres: PostgresStore, context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await fill(postgres, context, answer("a", "x"))
+    fetch = postgres._database._pool.fetch
+    lost: list[str] = []
+
+    async def lose_replies(statement: str, args: Any) -> Any:
+        rows = await fetch(statement, args)
+        if statement not in lost:
+            lost.append(statement)
+            raise ConnectionLostError("cut behind the write")
+        return rows
+
+    monkeypatch.setattr(postgres._database._pool, "fetch", lose_replies)
+    assert await postgres.chatkit_mark_once(THREAD_ID, "key", context)
+    assert len(lost) == 2
+
+
 async def test_mark_is_left_once_and_stays_when_items_are_deleted(
     store: AnyStore, context: Context
 ) -> None:
@@ -936,7 +986,9 @@ async def test_store_makes_one_round_trip_when_it_is_called(
         statements.clear()
         with suppress(NotFoundError, UnprocessableError):  # another call took it away
             await call()
-        assert len(statements) == 1, name
+        # A mark is claimed, and then begun: a lost reply must not leave it to nobody.
+        expected = 2 if name.endswith("chatkit_mark_once") else 1
+        assert len(statements) == expected, name
 
 
 # --- text that neither Postgres nor JSON can hold ------------------------------------------------
