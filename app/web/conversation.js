@@ -177,7 +177,8 @@ export class Conversation {
       await this.#follow(run);
       if (!mine()) return undefined;
       this.state = states.endRun(this.state);
-      if (reload) await this.#reload();
+      // What another server showed came from what is stored, in larger pieces: take the whole of it.
+      if (reload || run.lastId.includes(':~')) await this.#reload();
     } catch (error) {
       if (!mine()) return undefined;
       const stopped = run.signal.aborted;
@@ -206,12 +207,26 @@ export class Conversation {
       }
       if (this.#run !== run) return;
       // Some proxies end a cut stream politely; a message in the middle of its text gives it away.
-      if (!broken && !this.#endsEarly()) return;
+      if (!broken && !this.#endsEarly()) return this.#followElsewhere(run);
       if (run.signal.aborted || !this.threadId || cuts === MAX_CUTS) throw broken ?? new UnreachableError('cut');
       // The connection broke, the run did not: come back to it where it was left.
       run.events = await this.#reconnect(run);
       if (!run.events) return;
     }
+  }
+
+  /**
+   * A server that lost its database ends the stream with an error that may be tried again, while
+   * another one has the answer: look there once before the user is asked to.
+   */
+  async #followElsewhere(run) {
+    if (!this.state.error?.canRetry || run.signal.aborted || run.hasLooked || !this.threadId) return undefined;
+    run.hasLooked = true;
+    const events = await attach(this.threadId, run.lastId, run.signal).catch(() => null);
+    if (!events || this.#run !== run) return events?.close();
+    run.events = events;
+    this.#set({ ...this.state, error: null });
+    return this.#follow(run);
   }
 
   #endsEarly() {

@@ -30,9 +30,10 @@ export function applyEvent(state, event) {
       if (!isItem(event.item)) return state;
       return { ...upsert(state, event.item), pending: [...without(state.pending, event.item.id), event.item.id] };
     case 'thread.item.done':
-    case 'thread.item.replaced':
       if (!isItem(event.item)) return state;
       return { ...upsert(state, event.item), pending: without(state.pending, event.item.id) };
+    case 'thread.item.replaced': // one that is being written goes on being written
+      return isItem(event.item) ? upsert(state, event.item) : state;
     case 'thread.item.updated':
       return withItem(state, event.item_id, (item) => applyUpdate(item, event.update));
     case 'thread.item.removed':
