@@ -1,6 +1,7 @@
 """``POST /chatkit``: the ChatKit protocol over HTTP."""
 
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -52,9 +53,9 @@ async def chatkit(request: Request) -> Response:
     if is_streaming_req(parsed):
         _check_running(session, services)
         return await _stream(request, parsed, context, services)
-    result = await services.server.chatkit_handle(parsed, context)
+    async with _following_deletion(parsed, context, services):
+        result = await services.server.chatkit_handle(parsed, context)
     assert isinstance(result, NonStreamingResult)  # noqa: S101 - by the request's type
-    _note_deletion(parsed, context, services)
     return Response(result.json, media_type="application/json")
 
 
@@ -94,11 +95,18 @@ def _too_many(user_id: str, session_id: str | None) -> RateLimitedError:
     )
 
 
-def _note_deletion(request: NonStreamingReq, context: RequestContext, services: Services) -> None:
+@asynccontextmanager
+async def _following_deletion(
+    request: NonStreamingReq, context: RequestContext, services: Services
+) -> AsyncGenerator[None]:
+    """Do what follows if the request, carried out in this block, deletes something."""
     who = {"user_id": context.user_id, "session_id": context.session_id}
-    if isinstance(request, ThreadsDeleteReq):
+    if not isinstance(request, ThreadsDeleteReq):
+        yield
+    else:
+        async with services.runs.deleting(context.user_id, request.params.thread_id):
+            yield
         audit("thread.deleted", thread_id=request.params.thread_id, **who)
-        services.runs.stop_deleted(context.user_id, request.params.thread_id)
         services.cleanup.wake()  # its files go right behind it
-    elif isinstance(request, AttachmentsDeleteReq):
+    if isinstance(request, AttachmentsDeleteReq):
         audit("attachment.deleted", attachment_id=request.params.attachment_id, **who)

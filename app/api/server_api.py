@@ -191,8 +191,8 @@ async def delete_thread(
     thread = await threads.find(thread_id)
     request = ThreadsDeleteReq(params=ThreadDeleteParams(thread_id=thread.id))
     context = RequestContext(user_id=thread.user_id, request_id=get_request_id())
-    await services.server.chatkit_handle(request, context)
-    services.runs.stop_deleted(thread.user_id, thread.id)
+    async with services.runs.deleting(thread.user_id, thread.id):
+        await services.server.chatkit_handle(request, context)
     services.cleanup.wake()  # its files go right behind it
     audit("thread.deleted", user_id=thread.user_id, thread_id=thread.id, server_key=key)
     return DeletedThread(id=thread.id)

@@ -179,7 +179,8 @@ WITH {_FENCE}, found AS (
 _UNFINISHED = """(
     SELECT jsonb_agg(item ORDER BY place)
     FROM runs, jsonb_array_elements(runs.snapshot) WITH ORDINALITY AS snapshot (item, place)
-    WHERE runs.user_id = $1 AND runs.thread_id = $2 AND runs.state = 'running' AND NOT EXISTS (
+    WHERE runs.user_id = $1 AND runs.thread_id = $2 AND runs.state = 'running'
+      AND coalesce(item -> 'content', 'null'::jsonb) <> '[]'::jsonb AND NOT EXISTS (
       SELECT 1 FROM thread_items AS stored
       WHERE stored.user_id = $1 AND stored.thread_id = $2 AND stored.id = item ->> 'id'
     )

@@ -21,20 +21,20 @@ END_TIMEOUT = 2.0
 logger = logging.getLogger("chatkit.runs")
 
 
-class _Suspect(NamedTuple):
-    """A replica that was silent at the last look: its last sign of life, and when we saw that."""
+class _Sign(NamedTuple):
+    """A replica's last sign of life, and how long we had heard the database when we saw it."""
 
     heartbeat_at: datetime
-    seen_at: float
+    heard: float
 
 
 class Liveness:
     """Keeps the runs of a replica its own, and ends those of replicas that went silent.
 
     Two rules keep a fault of our own from looking like somebody else's death. A replica is ended
-    only after two looks that found the same last sign of life, and only by one whose own signs of
-    life have reached the database without a gap for as long as the other's may be missing. So
-    nobody is ended because everybody stood still, be it this process or the database.
+    only after two looks that found the same last sign of life, and only if between the two our own
+    signs of life have reached the database for as long as the other's may be missing. Time in which
+    everybody stood still, be it this process or the database, does not count.
 
     ``gate`` holds frames back while what they say is not known to be stored. Times in seconds.
     """
@@ -58,9 +58,10 @@ class Liveness:
         self._outage = outage
         self._longest_gap = max(takeover / 2, 2 * heartbeat)
         self._clock = asyncio.get_running_loop().time
-        self._steady_since = self._last_checked = self._clock()
+        self._last_checked = self._clock()
+        self._heard = 0.0  # for how long our own signs of life have arrived, all in all
         self._handled: list[str] = []
-        self._suspects: dict[str, _Suspect] = {}
+        self._signs: dict[str, _Sign] = {}
 
     # --- this replica ----------------------------------------------------------------------------
 
@@ -107,8 +108,9 @@ class Liveness:
 
     def _confirm(self, taken_at: float) -> None:
         """What runs had said by then is stored: let it be read, and a little more."""
-        if taken_at - self.gate.stored_at > self._longest_gap:
-            self._steady_since = taken_at
+        gap = taken_at - self.gate.stored_at
+        if gap <= self._longest_gap:
+            self._heard += gap
         self.gate.stored_at = taken_at
         for run in self._get_running():
             run.log.release(taken_at + self.gate.lead)
@@ -179,31 +181,21 @@ class Liveness:
             await self._replicas.forget(over)
 
     async def _end_silent(self, looks: Sequence[ReplicaLook]) -> list[str]:
-        now = self._clock()
-        silent = {
-            each.id: each.heartbeat_at
-            for each in looks
-            if each.is_silent and not each.has_ended and each.id != self.replica
-        }
-        known = self._suspects
-        self._suspects = {}
+        known, self._signs = self._signs, {}
         ended: list[str] = []
-        for replica, heartbeat_at in silent.items():
-            suspect = known.get(replica)
-            if suspect is None or suspect.heartbeat_at != heartbeat_at:
-                self._suspects[replica] = _Suspect(heartbeat_at, now)
-            elif not self._is_steady(now) or suspect.seen_at == now:
-                self._suspects[replica] = suspect
-            elif await self._replicas.declare_ended(replica, heartbeat_at):
-                logger.warning("Ended a replica that went silent", extra={"replica": replica})
-                ended.append(replica)
+        for each in looks:
+            if each.has_ended or each.id == self.replica:
+                continue
+            sign = known.get(each.id)
+            if sign is None or sign.heartbeat_at != each.heartbeat_at:
+                sign = _Sign(each.heartbeat_at, self._heard)
+            self._signs[each.id] = sign
+            if not each.is_silent or self._heard - sign.heard < self._takeover:
+                continue
+            if await self._replicas.declare_ended(each.id, each.heartbeat_at):
+                logger.warning("Ended a replica that went silent", extra={"replica": each.id})
+                ended.append(each.id)
         return ended
-
-    def _is_steady(self, now: float) -> bool:
-        return (
-            now - self._steady_since >= self._takeover
-            and now - self.gate.stored_at <= self._longest_gap
-        )
 
 
 def _lose(run: Run) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
 from app.chatkit.context import RequestContext
@@ -140,11 +141,19 @@ class Runs:
         elif run.id < before:
             run.stop("stopped")
 
-    def stop_deleted(self, user_id: str, thread_id: str) -> None:
-        """Stop the run of this replica on a thread that was deleted; others find out themselves."""
+    @asynccontextmanager
+    async def deleting(self, user_id: str, thread_id: str) -> AsyncGenerator[None]:
+        """Delete a thread in this block; the run that holds it is stopped, wherever it is.
+
+        It goes along with its thread, so who carries it out is looked up before.
+        """
+        row = await self._repository.find_latest(user_id, thread_id)
+        yield
         run = self.find_running(user_id, thread_id)
         if run is not None:
             run.stop("deleted")
+        elif row is not None and row.state == "running":
+            await self._replicas.signal(row.owner, row.id)
 
     async def read(self, run: Run, *, stop_is_explicit: bool) -> AsyncGenerator[bytes, None]:
         """Yield a run's frames to the connection that asked for it.

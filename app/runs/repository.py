@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
 from app.chatkit.context import TokenUsage
-from app.chatkit.protocol.items import AssistantMessageItem
+from app.chatkit.protocol.items import ThreadItem
 from app.chatkit.protocol.serialization import dump_wire
 from app.chatkit.server import INTERRUPTED_NOTE
 from app.db.database import Database
@@ -56,9 +56,9 @@ WHERE state = 'running' AND (owner = ANY($2::text[]) OR (
   owner <> ALL($1::text[]) AND created_at < now() - make_interval(secs => $3)
 )) ORDER BY created_at LIMIT $4"""
 
-# The snapshot becomes the items, and the model is told; all in one statement, so that whichever
-# replica gets there first does it once. An item that is stored already keeps the longer text: it
-# was finished since, or was stored unfinished to keep its place.
+# What the snapshot has of answers becomes items, as after a stop, and the model is told; all in one
+# statement, so that whichever replica gets there first does it once. An item that is stored already
+# keeps the longer text: it was finished since, or was stored unfinished to keep its place.
 _RECOVER = """
 WITH dead AS (
   UPDATE runs SET state = 'interrupted', finished_at = now()
@@ -69,6 +69,7 @@ WITH dead AS (
     false AS hidden, item AS data, place
   FROM dead, jsonb_array_elements(coalesce(dead.snapshot, '[]'::jsonb)) WITH ORDINALITY
     AS snapshot (item, place)
+  WHERE item ->> 'type' = 'assistant_message' AND item -> 'content' <> '[]'::jsonb
 ), noted AS (
   SELECT user_id, thread_id, 'shcx_' || id AS id, 'sdk_hidden_context' AS type,
     true AS hidden, jsonb_build_object(
@@ -90,11 +91,11 @@ SELECT user_id, id, thread_id FROM dead"""
 
 
 class SnapshotToSave(NamedTuple):
-    """What a run's unfinished answer reads like."""
+    """A run's unfinished items."""
 
     user_id: str
     run_id: str
-    items: Sequence[AssistantMessageItem]
+    items: Sequence[ThreadItem]
 
 
 class HeldRun(NamedTuple):
@@ -140,7 +141,7 @@ class RunRepository:
         )
 
     async def save_snapshots(self, snapshots: Sequence[SnapshotToSave]) -> set[str]:
-        """Save what unfinished answers read like; return the ids of the runs still held."""
+        """Save the unfinished items of runs; return the ids of the runs still held."""
         rows = await self._database.fetch_across_owners(
             "janitor",
             _SAVE_SNAPSHOTS,
@@ -198,5 +199,5 @@ class RunRepository:
         return row is not None
 
 
-def _dump_snapshot(items: Sequence[AssistantMessageItem]) -> str:
+def _dump_snapshot(items: Sequence[ThreadItem]) -> str:
     return json.dumps([json.loads(dump_wire(item)) for item in items], ensure_ascii=False)

@@ -13,7 +13,7 @@ from app.chatkit.engine.user_agent import set_user_agent
 from app.chatkit.errors import ErrorCode, NotFoundError, RequestRefusedError, ThreadBusyError
 from app.chatkit.protocol.events import ErrorEvent, ProgressUpdateEvent
 from app.chatkit.protocol.ids import create_id
-from app.chatkit.protocol.items import AssistantMessageItem, ThreadItem
+from app.chatkit.protocol.items import AssistantMessageItem, GeneratedImageItem, ThreadItem
 from app.chatkit.protocol.requests import StreamingReq, ThreadsCreateReq
 from app.chatkit.protocol.sse import encode_event
 from app.chatkit.server import ChatKitServer
@@ -68,10 +68,10 @@ Interrupt = Callable[[str, str, str], Awaitable[None]]
 
 
 class Snapshot(NamedTuple):
-    """The unfinished answers as the client sees them; ``mark`` are their ids and lengths."""
+    """The unfinished items as readers see them; ``version`` is that of the pending items."""
 
-    items: list[AssistantMessageItem]
-    mark: tuple[tuple[str, int], ...]
+    items: list[ThreadItem]
+    version: int
 
 
 class Run:
@@ -104,7 +104,7 @@ class Run:
         self._interrupt = interrupt
         self._pipeline: TurnPipeline[Any] | None = None
         self._stop_reason: StopReason | None = None
-        self._saved: tuple[tuple[str, int], ...] = ()  # the mark of the last snapshot
+        self._saved = 0  # the version of the last snapshot
         self._is_writing = False  # no stop may tear these writes apart
         self._reader_is_gone = False  # the one that asked for the run
         self._is_shutting_down = False  # the replica, which waits no longer
@@ -160,13 +160,10 @@ class Run:
         """Return what is new since the snapshot that ``snapshot_saved`` was told of, or None."""
         if self._pipeline is None:
             return None
-        items = [
-            item
-            for item in self._pipeline.pending.current()
-            if isinstance(item, AssistantMessageItem) and not is_blank(item)
-        ]
-        mark = tuple((item.id, sum(len(part.text) for part in item.content)) for item in items)
-        return None if mark == self._saved else Snapshot(items, mark)
+        pending = self._pipeline.pending
+        if pending.version == self._saved:
+            return None
+        return Snapshot([_to_save(item) for item in pending.current()], pending.version)
 
     def pending_items(self) -> list[ThreadItem]:
         """Return copies of the unfinished items as readers of the log see them now."""
@@ -180,7 +177,7 @@ class Run:
 
     def snapshot_saved(self, snapshot: Snapshot) -> None:
         """Take note that a snapshot was saved."""
-        self._saved = snapshot.mark
+        self._saved = snapshot.version
 
     # --- the task --------------------------------------------------------------------------------
 
@@ -357,3 +354,15 @@ class Run:
 
 def _encode_ending(message: str) -> bytes:
     return encode_event(ErrorEvent(code="custom", message=message, allow_retry=True))
+
+
+def _to_save(item: ThreadItem) -> ThreadItem:
+    """Return an item as a snapshot keeps it: a blank message without parts, no preview of images.
+
+    Previews are for the eyes, and may be megabytes.
+    """
+    if isinstance(item, AssistantMessageItem) and is_blank(item):
+        return item.model_copy(update={"content": []})
+    if isinstance(item, GeneratedImageItem):
+        return item.model_copy(update={"image": None})
+    return item

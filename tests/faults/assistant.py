@@ -15,8 +15,11 @@ from app.chatkit.protocol.events import (
 from app.chatkit.protocol.items import (
     AssistantMessageContent,
     AssistantMessageItem,
+    ThoughtTask,
     ThreadMetadata,
     UserMessageItem,
+    Workflow,
+    WorkflowItem,
     now,
 )
 from app.chatkit.server import ChatKitServer
@@ -28,7 +31,7 @@ PACE = 0.01
 
 
 class TracedServer(ChatKitServer[RequestContext]):
-    """Answers ``<run id> w0 w1 …``, a word every few milliseconds."""
+    """Answers ``<run id> w0 w1 …``, a word every few milliseconds, beside a workflow."""
 
     async def respond(
         self,
@@ -37,6 +40,13 @@ class TracedServer(ChatKitServer[RequestContext]):
         context: RequestContext,
     ) -> AsyncIterator[ThreadStreamEvent]:
         assert context.run is not None
+        work = WorkflowItem(
+            id=self.store.generate_item_id("workflow", thread, context),
+            thread_id=thread.id,
+            created_at=now(),
+            workflow=Workflow(type="reasoning", tasks=[ThoughtTask(content="Well")]),
+        )
+        yield ThreadItemAddedEvent(item=work)
         item = AssistantMessageItem(
             id=self.store.generate_item_id("message", thread, context),
             thread_id=thread.id,
@@ -57,6 +67,7 @@ class TracedServer(ChatKitServer[RequestContext]):
                 update=AssistantMessageContentPartTextDelta(content_index=0, delta=word),
             )
         whole = AssistantMessageContent(text="".join(words))
+        yield ThreadItemDoneEvent(item=work)
         yield ThreadItemDoneEvent(item=item.model_copy(update={"content": [whole]}))
 
 

@@ -36,12 +36,24 @@ class Verdict:
     messages: int = 0
     items: int = 0
     frames: int = 0
+    pages: int = 0
+    followed: int = 0
+    ahead: float = 0.0  # seconds by which shown text that is not stored went on
     violations: list[str] = field(default_factory=list)
 
 
-async def check(connection: asyncpg.Connection, transcripts: list[Transcript]) -> Verdict:
-    """Compare what clients were told with what is stored."""
-    verdict = Verdict(frames=sum(each.frames for each in transcripts))
+async def check(
+    connection: asyncpg.Connection, transcripts: list[Transcript], most_ahead: float
+) -> Verdict:
+    """Compare what clients were told and showed with what is stored.
+
+    ``most_ahead`` is for how many seconds text may have been shown that is not stored.
+    """
+    verdict = Verdict(
+        frames=sum(each.frames for each in transcripts),
+        pages=sum(each.pages for each in transcripts),
+        followed=sum(each.followed for each in transcripts),
+    )
     stored = {
         row["id"]: json.loads(row["data"])
         for row in await connection.fetch("SELECT id, data::text FROM thread_items")
@@ -49,6 +61,8 @@ async def check(connection: asyncpg.Connection, transcripts: list[Transcript]) -
     for transcript in transcripts:
         _check_messages(transcript, stored, verdict)
         _check_items(transcript, stored, verdict)
+        _check_shown(transcript, stored, verdict, most_ahead)
+        verdict.violations += transcript.differences
     await _check_database(connection, verdict)
     return verdict
 
@@ -69,6 +83,24 @@ def _check_items(
         verdict.items += 1
         if stored.get(item_id) != item:
             verdict.violations.append(f"finished item {item_id} is stored as something else")
+
+
+def _check_shown(
+    transcript: Transcript,
+    stored: dict[str, dict[str, Any]],
+    verdict: Verdict,
+    most_ahead: float,
+) -> None:
+    for item_id, shown in transcript.texts.items():
+        item = stored.get(item_id)
+        kept = "".join(part["text"] for part in item["content"]) if item else ""
+        seconds = shown.seconds_beyond(len(kept))
+        verdict.ahead = max(verdict.ahead, seconds)
+        if seconds > most_ahead:
+            verdict.violations.append(
+                f"{item_id} showed text for {seconds:.2f} s that is not stored: "
+                f"{shown.grown[-1][1]} characters, {len(kept)} are stored"
+            )
 
 
 async def _check_database(connection: asyncpg.Connection, verdict: Verdict) -> None:

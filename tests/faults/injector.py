@@ -15,6 +15,7 @@ from app.db import migrate
 from app.db.embedded import EmbeddedPostgres
 from tests.faults.checker import AUDIT, Verdict, check
 from tests.faults.clients import Client
+from tests.faults.links import DatabaseLink
 from tests.faults.replicas import FaultyReplica
 from tests.support.databases import settings_for
 
@@ -24,7 +25,11 @@ CLIENTS = 8
 PATIENCE = 20  # seconds without a single stream, after which the storm has failed
 
 # How often each kind of fault is drawn. Dropped sockets are what happens most in life, too.
-WEIGHTS = {"drop": 40, "pause": 6, "kill": 4, "postgres": 3}
+WEIGHTS = {"drop": 40, "pause": 6, "kill": 4, "postgres": 3, "cut": 3, "stall": 3, "alone": 3}
+# cut and stall: the database is away for everybody; alone: for one replica.
+
+SLACK = 0.5
+"""Seconds between a frame's way out of a replica and the client's clock, on a busy machine."""
 
 
 # How long each interrupted run's thread was held after the run's last heartbeat, in seconds.
@@ -57,7 +62,9 @@ class Report:
             f"seed {self.seed}: {self.faults.total()} faults ({kinds}); "
             f"{len(self.takeovers)} takeovers, p50 {self.percentile(0.5):.2f} s, "
             f"p99 {self.percentile(0.99):.2f} s; {self.verdict.frames} frames, "
-            f"{self.verdict.messages} messages and {self.verdict.items} items compared; "
+            f"{self.verdict.messages} messages, {self.verdict.items} items and "
+            f"{self.verdict.pages} pages compared, {self.verdict.followed} times followed, "
+            f"shown ahead of stored {self.verdict.ahead:.2f} s at most; "
             f"{len(self.verdict.violations)} violations"
         )
 
@@ -100,6 +107,7 @@ class Storm:
         self._postgres = EmbeddedPostgres(directory / "pg", durable=True)
         self._directory = directory
         self._postgres_free = asyncio.Lock()
+        self._links: list[DatabaseLink] = []
         self._replicas: list[FaultyReplica] = []
         self._clients: list[Client] = []
 
@@ -115,30 +123,36 @@ class Storm:
             await self._settle()
             connection = await self._connect()
             self.report.takeovers = [row["held"] for row in await connection.fetch(TAKEOVERS)]
-            self.report.verdict = await check(
-                connection, [client.transcript for client in self._clients]
-            )
+            transcripts = [client.transcript for client in self._clients]
+            self.report.verdict = await check(connection, transcripts, 2 * HEARTBEAT + SLACK)
             await connection.close()
         finally:
             for replica in self._replicas:
                 await replica.kill()
+            for link in self._links:
+                await link.close()
             await asyncio.to_thread(self._postgres.stop)
         return self.report
 
     async def _start_replicas(self) -> None:
         values = {
-            "database_url": self._postgres.url,
             "data_dir": self._directory,
             "assistant_server": "tests.faults.assistant:create_assistant",
             "run_heartbeat": HEARTBEAT,
             "run_takeover": TAKEOVER,
             "thread_busy_wait": 5,
+            "database_timeout": 3,
             "shutdown_drain": 1,
             "session_ttl": 86_400,
             "log_level": "WARNING",
             "log_format": "json",
         }
-        self._replicas = [FaultyReplica(name, self._directory, values) for name in ("one", "two")]
+        for name in ("one", "two"):
+            link = DatabaseLink(self._postgres.url)
+            await link.open()
+            self._links.append(link)
+            own = values | {"database_url": link.url}
+            self._replicas.append(FaultyReplica(name, self._directory, own))
         await asyncio.gather(*(replica.start() for replica in self._replicas))
 
     async def _blow(self) -> None:
@@ -164,9 +178,9 @@ class Storm:
                     await asyncio.sleep(0.01)
             fault.pick(streaming).drop.set()
             return
-        if fault.kind == "postgres":
+        if fault.kind in ("postgres", "cut", "stall", "alone"):
             await self._postgres_free.acquire()
-            faults.create_task(self._restart_postgres())
+            faults.create_task(self._disturb_database(fault))
             return
         replica = fault.pick(self._replicas)
         await replica.free.acquire()
@@ -184,8 +198,16 @@ class Storm:
         await replica.start()
         replica.free.release()
 
-    async def _restart_postgres(self) -> None:
-        await asyncio.to_thread(self._postgres.restart)
+    async def _disturb_database(self, fault: Fault) -> None:
+        if fault.kind == "postgres":
+            await asyncio.to_thread(self._postgres.restart)
+        else:
+            hit = [fault.pick(self._links)] if fault.kind == "alone" else self._links
+            for link in hit:
+                link.stall() if fault.kind == "stall" else link.cut()
+            await asyncio.sleep(fault.seconds)
+            for link in hit:
+                link.restore()
         self._postgres_free.release()
 
     async def _settle(self) -> None:

@@ -17,7 +17,7 @@ async def test_nothing_acknowledged_is_lost_when_faults_rain(short_tmp_dir: Path
     print(report)  # noqa: T201 - the figures are what a person wants to see with -s
     assert report.verdict.violations == []
     assert report.faults.total() == FAULTS
-    assert set(report.faults) == {"drop", "pause", "kill", "postgres"}
+    assert set(report.faults) == {"drop", "pause", "kill", "postgres", "cut", "stall", "alone"}
     # A storm in which nothing was said proves nothing.
     assert report.verdict.messages > 50
     assert report.takeovers

@@ -25,12 +25,15 @@ class PendingItems:
     def __init__(self) -> None:
         self._items: dict[str, ThreadItem] = {}
         self._unread: dict[str, list[ThreadItemUpdate]] = {}
+        self.version = 0
+        """Goes up with every change."""
 
     def __contains__(self, item_id: str) -> bool:
         return item_id in self._items
 
     def add(self, item: ThreadItem) -> None:
         """Follow ``item`` from now on; the caller may go on changing its own copy."""
+        self.version += 1
         self._items[item.id] = _copy(item)
         self._unread[item.id] = []
 
@@ -39,6 +42,7 @@ class PendingItems:
         unread = self._unread.get(item_id)
         if unread is None:
             return False
+        self.version += 1
         unread.append(update)
         kind = type(update)
         if kind is AssistantMessageContentPartAdded or kind is AssistantMessageContentPartDone:
@@ -48,6 +52,7 @@ class PendingItems:
 
     def drop(self, item_id: str) -> None:
         """Stop following an item; an unknown id is harmless."""
+        self.version += 1
         self._items.pop(item_id, None)
         self._unread.pop(item_id, None)
 
