@@ -320,10 +320,9 @@ def _parse_headers(given: str) -> dict[str, str]:
             raise ValueError("is no JSON object") from None
     else:
         # A comma within a value is not followed by another name and a colon.
-        parts = re.split(r"[,\n]\s*(?=[!#$%&'*+.^_`|~0-9A-Za-z-]+\s*:\s)|\n", given.strip())
-        pairs = [
-            (name.strip(), value.strip()) for name, _, value in (p.partition(":") for p in parts)
-        ]
+        lines = re.split(r",\s*(?=[!#$%&'*+.^_`|~0-9A-Za-z-]+\s*:\s)|\n", given)
+        parts = [line.partition(":") for line in lines if line.strip()]
+        pairs = [(name.strip(), value.strip()) for name, _, value in parts]
     for place, (name, value) in enumerate(pairs, start=1):
         is_value = isinstance(value, str) and value.isascii() and value.isprintable() and value
         if not _HEADER_NAME.fullmatch(name) or not is_value:

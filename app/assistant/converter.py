@@ -6,10 +6,10 @@ from agents import TResponseInputItem
 from openai.types.responses import ResponseInputContentParam
 
 from app.assistant.files import ThreadFiles
+from app.chatkit.agents.fences import fence
 from app.chatkit.agents.item_converter import (
     InputItems,
     ThreadItemConverter,
-    fence,
     text_part,
     user_message,
 )

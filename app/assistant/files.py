@@ -15,7 +15,8 @@ from openai.types.responses import (
     ResponseInputImageParam,
 )
 
-from app.chatkit.agents.item_converter import MAX_NAME_LENGTH, fence, json_text, shorten, text_part
+from app.chatkit.agents.fences import fence
+from app.chatkit.agents.item_converter import MAX_NAME_LENGTH, json_text, shorten, text_part
 from app.chatkit.context import RequestContext
 from app.chatkit.protocol.items import Attachment, GeneratedImageItem, ThreadItem, UserMessageItem
 from app.chatkit.store import AttachmentContent, AttachmentStore

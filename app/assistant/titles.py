@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from agents import ItemHelpers, ModelTracing
 from openai.types.responses import ResponseOutputMessage
 
+from app.chatkit.agents.fences import escape_hidden_marks
 from app.chatkit.context import RequestContext
 from app.chatkit.protocol.items import (
     AssistantMessageItem,
@@ -123,7 +124,7 @@ class TitleWriter:
         async with asyncio.timeout(TITLE_TIMEOUT):
             response = await self._models.get_model(name).get_response(
                 INSTRUCTIONS,
-                text[:MAX_PROMPT_LENGTH],
+                escape_hidden_marks(text[:MAX_PROMPT_LENGTH]),
                 self._models.get_model_settings(name, max_tokens=MAX_TITLE_TOKENS),
                 tools=[],
                 output_schema=None,

@@ -2,10 +2,14 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterable
+from itertools import islice
 
 from app.chatkit.protocol.events import ErrorEvent
 from app.chatkit.protocol.sse import encode_event, with_frame_id
+
+PIECE_BYTES = 256 * 1024
+"""What a reader is given at a time: a slow one holds no more than that besides the log itself."""
 
 _FELL_BEHIND = encode_event(
     ErrorEvent(
@@ -119,27 +123,39 @@ class RunLog:
         self._wake()
 
     async def read(self, after: int = 0) -> AsyncGenerator[bytes, None]:
-        """Yield everything behind frame ``after``: all that is ready in one piece, then wait."""
+        """Yield everything behind frame ``after``: what is ready in large pieces, then wait."""
         position = after
         while True:
             if position < self._dropped:
                 yield _FELL_BEHIND
                 return
-            ready = self.last - position
-            if ready > 0:
-                chunk = self._newest(ready)
-                position += ready
-                yield chunk
+            if position < self.last:
+                frames = self._take_behind(position)
+                position += len(frames)
+                yield frames[0] if len(frames) == 1 else b"".join(frames)
             elif self._closed:
                 return
             else:
                 await self._wait()
 
-    def _newest(self, count: int) -> bytes:
-        end = len(self._frames) - len(self._held)
-        if count == 1:
-            return self._frames[end - 1]
-        return b"".join(self._frames[index] for index in range(end - count, end))
+    def _take_behind(self, position: int) -> list[bytes]:
+        """Return the frames behind that one, up to ``PIECE_BYTES`` but at least one."""
+        start = position - self._dropped
+        count = self.last - position
+        frames: Iterable[bytes]
+        if start <= count:
+            frames = islice(self._frames, start, start + count)
+        else:  # to reach into the middle of a deque costs as much as what lies before
+            held = len(self._held)
+            frames = reversed(list(islice(reversed(self._frames), held, held + count)))
+        taken: list[bytes] = []
+        size = 0
+        for frame in frames:
+            size += len(frame)
+            if taken and size > PIECE_BYTES:
+                break
+            taken.append(frame)
+        return taken
 
     async def _wait(self) -> None:
         waiter = asyncio.get_running_loop().create_future()

@@ -103,7 +103,7 @@ async def test_name_and_content_of_a_file_stay_data() -> None:
     _, content, note = await parts(store, item)
     assert content["text"].count("</File>") == 2  # of the name, which is in quotes, and the end
     name = content["text"].removeprefix("The user attached the file ")
-    assert json.JSONDecoder().raw_decode(name)[0] == f"{evil}.txt"
+    assert json.JSONDecoder().raw_decode(name)[0] == f"{evil}.txt".replace("<Hidden", "&lt;Hidden")
     assert content["text"].endswith("\n</File>")
     assert "\n" not in note["text"]
 

@@ -44,7 +44,9 @@ def merge(fixed: Any, given: Any) -> Any:
     """Return ``given`` with the values that are ``fixed`` in their places."""
     if isinstance(fixed, dict) and isinstance(given, dict):
         own, others = cast("dict[str, Any]", fixed), cast("dict[str, Any]", given)
-        return {name: merge(own.get(name), each) for name, each in others.items()}
+        # What a client has added may be much more than what the widget fixed.
+        kept = {name: merge(own[name], others[name]) for name in own if name in others}
+        return {**others, **kept} if kept else others
     return cast("Any", given if fixed is None else fixed)
 
 
@@ -63,4 +65,4 @@ def only_one(matches: list[tuple[T, Any]], given: Any) -> tuple[T, Any] | None:
 
 
 def _is_equal(payload: Any, other: Any) -> bool:
-    return payload == other and is_same(payload, other)
+    return payload is other or (payload == other and is_same(payload, other))

@@ -10,6 +10,7 @@ official SDK, is about fixed values alone: see ``check_leniently``. Either way t
 widget's own values, not what a browser has made of them (see ``fixed_values``).
 """
 
+import functools
 import logging
 from typing import Any, Protocol, cast
 
@@ -18,6 +19,7 @@ from app.chatkit.action_routing.offers import Fields, Node, Offer, list_offers
 from app.chatkit.actions import DEFAULT_HANDLER, Action
 from app.chatkit.errors import UnprocessableError
 from app.chatkit.protocol.items import WidgetItem
+from app.chatkit.protocol.serialization import dump_value
 from app.chatkit.streaming.widget_diff import is_same
 
 _NOTHING: Node = {}
@@ -113,7 +115,13 @@ def _fixes_for_the_server(offer: Offer) -> bool:
 
 
 def _offers_of(sender: WidgetItem, action: Action[str, Any]) -> list[Offer]:
-    return [each for each in list_offers(sender.widget) if each.type == action.type]
+    """Return the offers of that type, equal ones (the rows of a list, say) once."""
+    found: dict[object, Offer] = {}
+    for each in list_offers(sender.widget):
+        if each.type == action.type:
+            what = (dump_value(each.payload), each.fields, each.handler, each.streaming)
+            found.setdefault(what, each)
+    return list(found.values())
 
 
 def _sent_the_right_way(
@@ -134,8 +142,9 @@ def _take_up(offers: list[Offer], action: Action[str, Any], *, may_add: bool) ->
     name = quote(action.type)
     faults: list[str] = []
     matches: list[tuple[Offer, Any]] = []
+    given = _as_given(action.payload)
     for offer in offers:
-        fault = _find_fault(offer, action.payload, may_add=may_add)
+        fault = _find_fault(offer, given, may_add=may_add)
         if fault is None:
             matches.append((offer, merge(offer.payload, action.payload)))
         else:
@@ -154,10 +163,11 @@ def _take_up(offers: list[Offer], action: Action[str, Any], *, may_add: bool) ->
 
 def _with_own_values(action: Action[str, Any], offers: list[Offer]) -> Action[str, Any]:
     """Return ``action`` with the values of the one offer that it can be, if there is one."""
+    given = _as_given(action.payload)
     matches = [
         (each, merge(each.payload, action.payload))
         for each in offers
-        if _find_fault(each, action.payload, may_add=True) is None
+        if _find_fault(each, given, may_add=True) is None
     ]
     found = only_one(matches, action.payload) if matches else None
     return action if found is None else _with_payload(action, found[1])
@@ -175,10 +185,14 @@ def quote(text: str) -> str:
 # --- what a client sent --------------------------------------------------------------------------
 
 
-def _find_fault(offer: Offer, payload: Any, *, may_add: bool) -> str | None:
+def _as_given(payload: Any) -> Any:
+    """Return a payload as it is compared with those of offers: once, since it may be large."""
+    return _NOTHING if payload is None else as_browser(payload)
+
+
+def _find_fault(offer: Offer, given: Any, *, may_add: bool) -> str | None:
     """Return what is wrong with a payload; none at all and an empty one are the same."""
     fixed = _NOTHING if offer.payload is None else as_browser(offer.payload)
-    given = _NOTHING if payload is None else as_browser(payload)
     return _compare(fixed, given, offer.fields, "payload", may_add=may_add)
 
 
@@ -193,15 +207,23 @@ def _compare(
     for name in fixed_values:
         if name not in values:
             return f"{path}.{name} is missing"
-    for name, value in values.items():
-        if may_add and name not in fixed_values:
-            continue
-        below = frozenset(each[1:] for each in fields if each[0] == name)
+    inputs = _group(fields)
+    for name in fixed_values if may_add else values:
+        below = inputs.get(name, frozenset())
         where = f"{path}.{quote(name)[1:-1]}"
-        fault = _compare_key(fixed_values, name, value, below, where, may_add=may_add)
+        fault = _compare_key(fixed_values, name, values[name], below, where, may_add=may_add)
         if fault is not None:
             return fault
     return None
+
+
+@functools.lru_cache(maxsize=16)
+def _group(fields: Fields) -> dict[str, Fields]:
+    """Return what lies below each first name of ``fields``: all actions of a form share them."""
+    below: dict[str, set[tuple[str, ...]]] = {}
+    for first, *rest in fields:
+        below.setdefault(first, set()).add(tuple(rest))
+    return {name: frozenset(paths) for name, paths in below.items()}
 
 
 def _compare_key(

@@ -50,7 +50,9 @@ def _offers_in(value: Any, form: Fields) -> Iterator[Offer]:
     for name, prop in node.items():
         if is_action_prop(name, prop):
             if node.get("disabled") is not True:
-                yield _to_offer(prop, form | frozenset(_fields_of(node)))
+                own = frozenset(_fields_of(node))
+                # Not a set for each: a form may have as many actions as it has inputs.
+                yield _to_offer(prop, form if own <= form else form | own)
         elif name not in FREE_FORM_PROPS:
             yield from _offers_in(prop, form)
 

@@ -2,12 +2,11 @@
 
 Every kind of item has a method to override. The defaults are safe: whatever a thread holds, the
 model gets something sensible, and no item makes the thread unanswerable. Data stands between tags
-that it cannot close (``fence``).
+that it cannot close (``fence``), and nothing but a hidden note looks like one.
 """
 
 import json
 import logging
-import re
 from collections.abc import Sequence
 from typing import Any, assert_never
 
@@ -21,6 +20,7 @@ from openai.types.responses import (
 )
 from openai.types.responses.response_input_item_param import FunctionCallOutput, Message
 
+from app.chatkit.agents.fences import HIDDEN_TAG, escape_hidden_marks, fence
 from app.chatkit.agents.tool_memory import is_tool_call, read_call_id, tool_call_to_input
 from app.chatkit.protocol.items import (
     AssistantMessageItem,
@@ -39,6 +39,7 @@ from app.chatkit.protocol.items import (
     UserMessageTagContent,
     WidgetItem,
     WorkflowItem,
+    is_hidden,
 )
 
 InputItems = TResponseInputItem | list[TResponseInputItem] | None
@@ -56,16 +57,6 @@ logger = logging.getLogger("chatkit")
 
 
 # --- building blocks -----------------------------------------------------------------------------
-
-
-def escape_tag(tag: str, text: str) -> str:
-    """Return ``text`` without anything that opens or closes ``<tag>``."""
-    return re.sub(rf"<(?=\s*/?\s*{tag}\b)", "&lt;", text, flags=re.IGNORECASE)
-
-
-def fence(tag: str, text: str) -> str:
-    """Return ``text`` between ``<tag>`` and ``</tag>``, which it cannot close."""
-    return f"<{tag}>\n{escape_tag(tag, text)}\n</{tag}>"
 
 
 def json_text(value: Any) -> str:
@@ -139,8 +130,7 @@ class ThreadItemConverter:
                 tags.setdefault(part.id or part.text, part)
             else:
                 texts.append(part.text)
-        # Hidden notes are in the user's role: what the user types must not look like one.
-        text = escape_tag("HiddenContext", "".join(texts))
+        text = "".join(texts)
         parts = [await self._chatkit_convert_attachment(each) for each in item.attachments]
         if text or not parts:
             parts.insert(0, text_part(text))
@@ -265,7 +255,11 @@ class ThreadItemConverter:
         items = [each for each in items if not _is_answered(each, answered)]
         result: list[TResponseInputItem] = []
         for position, item in enumerate(items, start=1):
-            result += await self._thread_item_to_input_item(item, position == len(items))
+            converted = await self._thread_item_to_input_item(item, position == len(items))
+            if not _is_note(item):
+                # Notes are in the user's role: whatever else a thread holds must not look like one.
+                converted = escape_hidden_marks(converted)
+            result += converted
         return result
 
     async def _thread_item_to_input_item(
@@ -305,6 +299,10 @@ class ThreadItemConverter:
                 assert_never(item)
 
 
+def _is_note(item: ThreadItem) -> bool:
+    return is_hidden(item) and not is_tool_call(item)
+
+
 def _is_answered(item: ThreadItem, answered: set[str]) -> bool:
     return (
         isinstance(item, SDKHiddenContextItem)
@@ -323,7 +321,7 @@ def _describe_task(task: Task) -> Message | None:
 
 
 def _describe_hidden(text: str) -> Message:
-    note = fence("HiddenContext", text)
+    note = fence(HIDDEN_TAG, text)
     return user_message(text_part(f"A note for you, which the user does not see:\n{note}"))
 
 

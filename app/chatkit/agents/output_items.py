@@ -158,7 +158,8 @@ class HostedToolTracker:
     def _replace(self, shown: ShownTask, task: Task) -> None:
         """Put ``task`` in the place of a shown one; nothing if the latter is not there any more."""
         tasks = shown.workflow_item.workflow.tasks
-        index = next((index for index, each in enumerate(tasks) if each is shown.task), None)
+        places = range(len(tasks) - 1, -1, -1)  # mostly one of the last
+        index = next((at for at in places if tasks[at] is shown.task), None)
         if index is None:
             return
         tasks[index] = task

@@ -20,15 +20,31 @@ from app.chatkit.untyped import get_field, get_text
 
 ThoughtKind = Literal["summary", "text"]
 
+SHORT_THOUGHT = 1024
+"""Up to this length, in characters, a streaming thought is shown anew with each delta."""
+GROWTH = 16
+"""Each update holds the whole thought, so a longer one is shown again once it has grown by this
+part of itself: all updates together then stay in proportion to the thought."""
+
 
 @dataclass(slots=True)
 class StreamingThought:
-    """The thought that is being streamed: where it comes from and the task that shows it."""
+    """The thought that is being streamed: where it comes from and the task that shows it.
+
+    ``shown`` is how much of it the client has, in characters.
+    """
 
     source: Any
     kind: ThoughtKind
     part: Any
     task: ThoughtTask
+    shown: int = 0
+
+    @property
+    def is_due(self) -> bool:
+        """Whether enough was added to show it again."""
+        step = self.shown // GROWTH if self.shown > SHORT_THOUGHT else 0
+        return len(self.task.content) > self.shown + step
 
 
 class ReasoningStreamer:
@@ -42,7 +58,10 @@ class ReasoningStreamer:
         self._summarised: set[Any] = set()
 
     def begin_response(self) -> None:
-        """Forget the places of the response before."""
+        """Forget the places of the response before, whose last thought may be without an end."""
+        thought, item = self._streaming, self._context.workflow_item
+        if thought is not None and item is not None and len(thought.task.content) > thought.shown:
+            self._show_state(item, thought.task)
         self._streaming = None
         self._announced.clear()
         self._summarised.clear()
@@ -84,7 +103,7 @@ class ReasoningStreamer:
         self._summarised.add(source)
         if thought is not None and thought.source == source and thought.kind == "text":
             thought.kind, thought.part = "summary", get_field(event, "summary_index")
-            thought.task.content = ""
+            thought.task.content, thought.shown = "", 0
 
     async def _add_delta(self, event: Any, kind: ThoughtKind, part: Any) -> None:
         source, delta = _source(event), get_text(event, "delta")
@@ -94,7 +113,8 @@ class ReasoningStreamer:
             return
         thought = self._streaming
         if item.workflow.type == "reasoning" and not item.workflow.tasks:
-            thought = StreamingThought(source, kind, part, ThoughtTask(content=delta))
+            task = ThoughtTask(content=delta)
+            thought = StreamingThought(source, kind, part, task, shown=len(delta))
             self._streaming = thought
             self._append(item, thought.task)
         elif thought is not None and (thought.source, thought.kind, thought.part) == (
@@ -103,7 +123,9 @@ class ReasoningStreamer:
             part,
         ):
             thought.task.content += delta
-            self._show_state(item, thought.task)
+            if thought.is_due:
+                thought.shown = len(thought.task.content)
+                self._show_state(item, thought.task)
 
     async def _finish(self, event: Any, kind: ThoughtKind, part: Any) -> None:
         source, text = _source(event), get_text(event, "text")
@@ -145,8 +167,8 @@ def _source(event: Any, item: Any = None) -> Any:
 
 
 def _index_of(tasks: list[Task], task: Task) -> int | None:
-    """Return the place of this very task: equal ones are common."""
-    return next((index for index, each in enumerate(tasks) if each is task), None)
+    """Return the place of this very task: equal ones are common, and it is one of the last."""
+    return next((at for at in range(len(tasks) - 1, -1, -1) if tasks[at] is task), None)
 
 
 class StreamingThoughtTracker(BaseModel):

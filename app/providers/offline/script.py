@@ -184,27 +184,30 @@ def _fail(match: re.Match[str]) -> list[Step]:
     return [Fail("I begin to answer, and then the provider ")]
 
 
+_NEAR = ".{0,200}?"
+"""What lies between two words of a pattern: bounded, or a long text would be read over and over."""
+
 INTENTS = (
     Intent("Fail", "a provider's error in the middle of an answer", r"\b(error|fail)\b", _fail),
     Intent("Refuse", "a refusal", r"\brefuse\b", _refuse),
     Intent(
         "What is the weather in Paris?",
         "a tool that streams a widget",
-        r"\bweather\b(?:.*?\b(?:in|for|at)\s+(?P<place>[^\n?!.,;]+))?",
+        rf"\bweather\b(?:{_NEAR}\b(?:in|for|at)\s+(?P<place>[^\n?!.,;]+))?",
         _weather,
         tool="get_weather",
     ),
     Intent(
         "Switch to the dark theme",
         "a tool that runs in the page",
-        r"\b(?P<theme>dark|light)\b.*?\b(theme|mode)\b",
+        rf"\b(?P<theme>dark|light)\b{_NEAR}\b(theme|mode)\b",
         _switch_theme,
         tool="switch_theme",
     ),
     Intent(
         "What time is it in my browser?",
         "a tool of the page that returns something",
-        r"\btime is it\b|\bbrowser\b.*?\btime\b",
+        rf"\btime is it\b|\bbrowser\b{_NEAR}\btime\b",
         _browser_time,
         tool="get_browser_time",
     ),
@@ -212,7 +215,7 @@ INTENTS = (
     Intent(
         "Plan a trip to Lisbon",
         "a form whose action starts an answer",
-        r"\btrip\b(?:.*?\bto\s+(?P<place>[^\n?!.,;]+))?",
+        rf"\btrip\b(?:{_NEAR}\bto\s+(?P<place>[^\n?!.,;]+))?",
         _trip,
         tool="offer_trip",
     ),

@@ -1,0 +1,215 @@
+"""Every regular expression of the application takes time linear in the text that it is given.
+
+A pattern that is not in ``PATTERNS`` fails the first test: add it, with what a hostile text for it
+would be made of.
+"""
+
+import ast
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app import model_url, observability, settings
+from app.api import files, openapi
+from app.chatkit import actions
+from app.chatkit.agents import fences
+from app.chatkit.protocol import serialization
+from app.chatkit.widgets import templates
+from app.db import embedded
+from app.providers.offline import events, script
+from app.runs import registry
+from app.uploads import file_urls, previews, sniffing
+from tests.security.linear import MOST, attacks, grows_linearly
+
+APP = Path(__file__).parents[2] / "app"
+FUNCTIONS = {"compile", "search", "match", "fullmatch", "sub", "subn", "split", "findall"}
+FUNCTIONS |= {"finditer", "template"}
+
+Work = Callable[[str], object]
+
+
+def as_bytes(work: Callable[[bytes], object]) -> Work:
+    """Return the same work, for a text."""
+    return lambda text: work(text.encode("latin-1", errors="replace"))
+
+
+def intents(text: str) -> list[object]:
+    return [each.match(text, None) for each in script.INTENTS]
+
+
+def weather_place(text: str) -> object:
+    found = script.re.search("(?P<place>(?s:.*))", text)
+    assert found is not None
+    return script._weather(found)
+
+
+def headers(text: str) -> None:
+    with suppress(ValueError):
+        settings._parse_headers(text)
+
+
+def socket_directory(text: str) -> object:
+    return embedded.re.fullmatch(r"[\w./-]+", text, embedded.re.ASCII)  # a path of the operator's
+
+
+MODEL_URL = ("/", "/openai/deployments/", "YOUR_", "a", "api/chat", "{", "DEPLOYMENT")
+MARKUP = ("<", "<?", "?>", "<!--", "-->", " ", "<!doctype ", "[", "]", ">", "svg:", "a")
+
+# Where each pattern is used, how often there, and texts that it is tried with.
+PATTERNS: dict[str, tuple[list[Work], tuple[str, ...], int]] = {
+    "api/files.py _RANGE": ([files._RANGE.fullmatch], ("bytes=", "1", "-", " "), 1),
+    "api/files.py _TAG": ([files._TAG.findall], ("W/", '"', "a", ",", " "), 1),
+    "api/files.py _ascii": ([files._ascii], ("é", "a", '"', "\n"), 1),
+    "api/openapi.py _REFERENCE": (
+        [openapi._REFERENCE.findall],
+        ('"#/components/schemas/', "a", '"', "/"),
+        1,
+    ),
+    "settings.py _HEADER_NAME": ([settings._HEADER_NAME.fullmatch], ("a", "-", ":", " "), 1),
+    "settings.py _parse_headers": ([headers], ("a", ":", ",", " ", "\n", "a: 1"), 1),
+    "settings.py _ORIGIN": ([settings._ORIGIN.fullmatch], ("https://", "a", ".", "[", ":", "1"), 1),
+    "model_url.py _ENDPOINT": ([model_url._ENDPOINT.search], MODEL_URL, 1),
+    "model_url.py _DEPLOYMENT": ([model_url._DEPLOYMENT.search], MODEL_URL, 1),
+    "model_url.py _PLACEHOLDER": ([model_url._PLACEHOLDER.search], MODEL_URL, 1),
+    "model_url.py parse_model_url": (
+        [lambda text: model_url.re.sub(r"/{2,}", "/", text)],
+        MODEL_URL,
+        1,
+    ),
+    "observability.py _ACCEPTABLE_ID": ([observability._ACCEPTABLE_ID.fullmatch], ("a", "-"), 1),
+    "observability.py _LINK": ([observability.hide_link], ("/api/files/", "a", "/", "\n"), 1),
+    "uploads/file_urls.py _STORED": (
+        [as_bytes(file_urls._STORED.findall)],
+        ('"url":', '"attachment:', '"', "a", " "),
+        1,
+    ),
+    "uploads/file_urls.py _SHOWN": (
+        [as_bytes(file_urls._SHOWN.findall)],
+        ('"url":"', "https://", "/api/files/", "a", '"'),
+        1,
+    ),
+    "uploads/previews.py _SEGMENT": (
+        [as_bytes(previews._SEGMENT.findall)],
+        ("\xff", "\xda", "\xd8", "\x00", "\xff\xda\x00\x02"),
+        1,
+    ),
+    "uploads/sniffing.py _SIGNATURES": (
+        [as_bytes(lambda data: [each.match(data) for each, _ in sniffing._SIGNATURES])],
+        ("RIFF", "BM", "\x00", "\x00\x00\x00.ftyp", "\xff"),
+        1,
+    ),
+    "uploads/sniffing.py _CONTROLS": ([sniffing._CONTROLS.findall], ("\x00", "\x1a", "a", "\n"), 1),
+    "uploads/sniffing.py _ARCHIVE_ENTRY": (
+        [as_bytes(sniffing._ARCHIVE_ENTRY.findall)],
+        ("PK\x03\x04", "P", "word/", "\x00"),
+        1,
+    ),
+    "uploads/sniffing.py _BEFORE_MARKUP": ([sniffing._BEFORE_MARKUP.match], MARKUP, 1),
+    "uploads/sniffing.py _HTML_START": ([sniffing._HTML_START.match], MARKUP, 1),
+    "uploads/sniffing.py _SVG_START": ([sniffing._SVG_START.match], MARKUP, 1),
+    "uploads/sniffing.py clean_type": ([sniffing.clean_type], ("a", "/", ";", " ", "."), 1),
+    "db/embedded.py _socket_directory": ([socket_directory], ("a", "/", " "), 1),
+    "runs/registry.py _FRAME_NUMBER": ([registry._FRAME_NUMBER.fullmatch], ("1", ":"), 1),
+    "providers/offline/script.py Intent.match": (
+        [intents],
+        ("weather ", "in ", "dark ", "light ", "browser ", "trip to ", " ", "\n", "time", "is it "),
+        2,
+    ),
+    "providers/offline/script.py _weather": ([weather_place], ("today", " ", "a", "now"), 1),
+    "providers/offline/events.py split_words": (
+        [events.split_words],
+        (" ", "a", "\n", "\u00a0"),
+        1,
+    ),
+    "chatkit/agents/fences.py _begins": (
+        [
+            lambda text: fences.escape_tag("File", text),
+            lambda text: fences.escape_tag(fences.HIDDEN_TAG, text),
+        ],
+        ("<", " ", "/", "\u200b", "\\n", "Hidden", "Context", "_", "File", "\uff1c"),
+        1,
+    ),
+    "chatkit/actions.py _ACTION_PROP": (
+        [actions._ACTION_PROP.fullmatch],
+        ("onX", "Action", "a", "on"),
+        1,
+    ),
+    "chatkit/protocol/serialization.py _UNSTORABLE": (
+        [serialization.clean_text],
+        ("\x00", "a", "\ud800", "é"),
+        1,
+    ),
+    "chatkit/protocol/serialization.py _ESCAPED_NUL": (
+        [as_bytes(serialization.clean_json)],
+        ("\\", "\\u0000", "\\\\", "a"),
+        1,
+    ),
+    "chatkit/widgets/templates.py _line_of": (
+        [lambda text: templates._line_of("template", text)],
+        ('"template"', " ", ":", "\n", '"'),
+        1,
+    ),
+}
+
+
+def pattern_uses() -> Iterator[str]:
+    """Yield where ``app`` uses ``re``: the file, and the name, function or method it is in."""
+    for path in sorted(APP.rglob("*.py")):
+        place = path.relative_to(APP)
+        for node in ast.parse(path.read_text()).body:
+            for scope, owner in _scopes(node):
+                yield from (f"{place} {owner}" for each in ast.walk(scope) if _is_pattern(each))
+
+
+def _scopes(node: ast.stmt) -> Iterator[tuple[ast.AST, str]]:
+    match node:
+        case ast.ClassDef(name=name, body=body):
+            for each in body:
+                inner = each.name if hasattr(each, "name") else "?"
+                yield each, f"{name}.{inner}"
+        case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
+            yield node, name
+        case ast.Assign(targets=[ast.Name(id=name)]) | ast.AnnAssign(target=ast.Name(id=name)):
+            yield node, name
+        case ast.ImportFrom(module="re") | ast.Import(names=[ast.alias(name="re", asname=str())]):
+            raise AssertionError("write re.compile, so that this test sees it")
+        case _:
+            yield node, "?"
+
+
+def _is_pattern(node: ast.AST) -> bool:
+    match node:
+        case ast.Call(func=ast.Attribute(value=ast.Name(id="re"), attr=name)):
+            return name in FUNCTIONS
+        case _:
+            return False
+
+
+def test_every_pattern_is_tried() -> None:
+    assert Counter(pattern_uses()) == {place: uses for place, (_, _, uses) in PATTERNS.items()}
+
+
+@pytest.mark.parametrize("place", PATTERNS)
+def test_pattern_takes_linear_time(place: str) -> None:
+    works, pieces, _ = PATTERNS[place]
+    for work in works:
+        for name, make in attacks(*pieces):
+            ratio = grows_linearly(work, make, 3_000)
+            assert ratio <= MOST, f"{place}: {ratio:.1f} for {name}"
+
+
+@pytest.mark.parametrize(
+    ("work", "make"),
+    [
+        # What was found in the application: a mark that hides behind blanks, and two words.
+        (r"<(?=\s*/?\s*File\b)", lambda n: "<" + " " * n),
+        (r"\b(dark|light)\b.*?\b(theme|mode)\b", lambda n: "dark " * (n // 5)),
+    ],
+)
+def test_slow_pattern_is_noticed(work: str, make: Callable[[int], Any]) -> None:
+    slow = script.re.compile(work)
+    assert grows_linearly(slow.search, make, 1_500) > MOST
