@@ -79,8 +79,8 @@ from app.uploads.file_urls import FileUrls
 from app.uploads.previews import BrokenImageError, _check_scans
 from app.uploads.receiving import CheckedBytes, clean_name, open_file
 from app.uploads.sniffing import check_declared, decode_accepted, decode_text, sniff
-from tests.memory_store import MemoryStore
 from tests.security.linear import MOST, grows_linearly, run_now
+from tests.support.memory_store import MemoryStore
 
 Work = Callable[[Any], object]
 Make = Callable[[int], Any]
