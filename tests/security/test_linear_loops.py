@@ -23,7 +23,7 @@ from app.auth.user_ids import accept_user_id
 from app.chatkit.action_routing.guard import check_leniently, check_strictly
 from app.chatkit.action_routing.widget_edits import consume, fill_in
 from app.chatkit.actions import Action, ActionConfig
-from app.chatkit.agents import AgentContext, ThreadItemConverter
+from app.chatkit.agents import AgentContext, ThreadItemConverter, refusals
 from app.chatkit.agents.messages import MessageStreamer
 from app.chatkit.agents.outbox import Outbox
 from app.chatkit.agents.reasoning import ReasoningStreamer
@@ -304,6 +304,15 @@ def request_with(**headers: str) -> Any:
     return SimpleNamespace(headers=headers)
 
 
+COMPLAINTS = (
+    refusals.is_too_long,
+    refusals.refuses_images,
+    refusals.refuses_files,
+    refusals.is_for_good,
+    refusals.find_setup_fault,
+)
+
+
 WORK: dict[str, tuple[Work, Make, int]] = {
     **{
         f"request: {name}": (refused(parse_request), make, 1_000) for name, make in REQUESTS.items()
@@ -397,6 +406,11 @@ WORK: dict[str, tuple[Work, Make, int]] = {
         read_conversation,
         lambda n: [{"role": "user", "content": "The user attached the file (type " * n}] * 2,
         1_000,
+    ),
+    "complaints of a provider": (
+        lambda text: [each(text) for each in COMPLAINTS],
+        lambda n: "image_ not exceed" * n,
+        200,
     ),
     "links, hidden": (
         lambda data: URLS.hide(data, "user"),

@@ -16,10 +16,11 @@ import pytest
 from app import model_url, observability, settings
 from app.api import files, openapi
 from app.chatkit import actions
-from app.chatkit.agents import fences
+from app.chatkit.agents import fences, refusals
 from app.chatkit.protocol import serialization
 from app.chatkit.widgets import templates
 from app.db import embedded
+from app.providers import smaller_input
 from app.providers.offline import events, script
 from app.runs import registry
 from app.uploads import file_urls, previews, sniffing
@@ -57,6 +58,18 @@ def socket_directory(text: str) -> object:
 
 
 MODEL_URL = ("/", "/openai/deployments/", "YOUR_", "a", "api/chat", "{", "DEPLOYMENT")
+COMPLAINTS = ("image_", "not ", "exceed", "a ", "invalid_", "model ", "models/", "tokens ", "file")
+COMPLAINT_PATTERNS = (
+    "_TOO_LONG_FOR_SURE",
+    "_TOO_LONG_PERHAPS",
+    "_ABOUT_SOMETHING_ELSE",
+    "_IMAGE",
+    "_FILE",
+    "_UNKNOWN",
+    "_BROKEN",
+    "_PARTS_UNKNOWN",
+    "_WILL_PASS",
+)
 MARKUP = ("<", "<?", "?>", "<!--", "-->", " ", "<!doctype ", "[", "]", ">", "svg:", "a")
 
 # Where each pattern is used, how often there, and texts that it is tried with.
@@ -131,6 +144,25 @@ PATTERNS: dict[str, tuple[list[Work], tuple[str, ...], int]] = {
             lambda text: fences.escape_tag(fences.HIDDEN_TAG, text),
         ],
         ("<", " ", "/", "\u200b", "\\n", "Hidden", "Context", "_", "File", "\uff1c"),
+        1,
+    ),
+    **{
+        f"chatkit/agents/refusals.py {name}": ([getattr(refusals, name).findall], COMPLAINTS, 1)
+        for name in COMPLAINT_PATTERNS
+    },
+    "chatkit/agents/refusals.py _SETUP_FAULTS": (
+        [lambda text: [each.search(text) for each in refusals._SETUP_FAULTS.values()]],
+        COMPLAINTS,
+        3,
+    ),
+    "providers/smaller_input.py _NUMBER": (
+        [smaller_input._NUMBER.findall],
+        ("1", ",", "_", " ", "."),
+        1,
+    ),
+    "providers/smaller_input.py _find_share": (
+        [lambda text: smaller_input._find_share(text[:4000])],
+        ("1", ",", "_", " ", "."),
         1,
     ),
     "chatkit/actions.py _ACTION_PROP": (

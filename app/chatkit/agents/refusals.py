@@ -7,6 +7,7 @@ the next server words it anew.
 
 import json
 import re
+from bisect import bisect_left
 from collections.abc import Iterator
 from enum import StrEnum
 from typing import Any, cast
@@ -46,15 +47,15 @@ _ABOUT_SOMETHING_ELSE = re.compile(
 )
 """What the looser wordings may be about instead: a rate, an answer's length, tools, pictures."""
 
-_IMAGE = (
+_IMAGE = re.compile(
     r"(images?\b|image_url|input_image|image_\w+|vision|visual|\bvlms?\b|multi-?modal\w*|pictures?"
     r"|modalit\w+|mmproj)"
 )
-_FILE = (
+_FILE = re.compile(
     r"(input_file|file_data|file_url|file_id|\bfiles?\b|\bpdfs?\b|\bdocuments?\b|attachments?"
     r"|mime ?type)"
 )
-_UNKNOWN = (
+_UNKNOWN = re.compile(
     r"(unsupported|not (\w+ ){0,2}support\w*|n't support|doesn't accept|not accept|only support\w*"
     r"|no endpoints|not (a|an)\b|not (?=multi|vision)|unknown (variant|type|field|content)"
     r"|not (enabled|available|allowed)"
@@ -62,11 +63,13 @@ _UNKNOWN = (
     r"|cannot (read|process|see|handle|take)"
     r"|unrecognized|unexpected|not capable|incapable|expected)"
 )
-_BROKEN = (
+_BROKEN = re.compile(
     r"(invalid|not (\w+ )?valid|malformed|corrupt\w*|could not|couldn't|unable|cannot|can't|fail\w*"
     r"|exceed\w*|too (large|big|small|many)|refused|rejected|error"
     r"|decod\w+|maximum of)"
 )
+NEAR = 120
+"""How far what is at fault may stand from what is said of it, in characters."""
 _PARTS_UNKNOWN = re.compile(
     r"(content must be a string|expected a string|content part|invalid type: sequence"
     r"|input should be a valid string|'?content'? (field )?(must|should) be (a )?(str|text))"
@@ -89,7 +92,7 @@ _SETUP_FAULTS: dict[SetupFault, re.Pattern[str]] = {
         r"|budget has been exceeded|arrears|overdue|欠费|余额"
     ),
     SetupFault.KEY: re.compile(
-        r"(invalid|incorrect|missing|expired|wrong|bad|no|unknown)[ _](\w+[ _-]){0,2}"
+        r"(invalid|incorrect|missing|expired|wrong|bad|no|unknown)[ _]([^\W_]+[ _-]){0,2}"
         r"(api|access|x-api|subscription|auth\w*|bearer)[ _-]?(key|token|credentials)"
         r"|(api|access|subscription)[ _-]?(key|token)\w* ((is|was|has) )?"
         r"(not|invalid|expired|missing)"
@@ -102,7 +105,7 @@ _SETUP_FAULTS: dict[SetupFault, re.Pattern[str]] = {
         r"|(deployment|model)\b.{0,80}\b(not found|not exist\w*"
         r"|not available|unavailable|no longer|decommissioned|deprecated|retired|not loaded"
         r"|not a valid|is invalid|unknown)|(invalid|unknown|no such|unsupported|missing) model\b"
-        r"|\bmodels?/\S+ is not found|not a valid model|no models? (is |are )?loaded"
+        r"|\bmodels?/\S{1,200} is not found|not a valid model|no models? (is |are )?loaded"
         r"|not a chat model|try pulling|no endpoints found for"
         r"|access to (the )?model"
     ),
@@ -172,8 +175,21 @@ def is_for_good(text: str) -> bool:
     return refuses_parts(text) or _says(_IMAGE, _UNKNOWN, text) or _says(_FILE, _UNKNOWN, text)
 
 
-def _says(subject: str, verdict: str, text: str) -> bool:
-    return bool(re.search(rf"{subject}.{{0,120}}{verdict}|{verdict}.{{0,120}}{subject}", text))
+def _says(subject: re.Pattern[str], verdict: re.Pattern[str], text: str) -> bool:
+    """Return whether one stands near the other; each is looked for in one pass over the text."""
+    subjects = [each.span() for each in subject.finditer(text)]
+    verdicts = [each.span() for each in verdict.finditer(text)] if subjects else []
+    return _are_near(subjects, verdicts) or _are_near(verdicts, subjects)
+
+
+def _are_near(firsts: list[tuple[int, int]], seconds: list[tuple[int, int]]) -> bool:
+    """Return whether one of ``seconds`` begins at most ``NEAR`` behind the end of a first."""
+    starts = [start for start, _ in seconds]
+    for _, end in firsts:
+        place = bisect_left(starts, end)
+        if place < len(starts) and starts[place] <= end + NEAR:
+            return True
+    return False
 
 
 def find_setup_fault(text: str) -> SetupFault | None:
