@@ -7,9 +7,11 @@ from typing import Any, cast
 from app.chatkit.untyped import get_text
 
 MAX_TITLE_LENGTH = 60
+MAX_LINE = 500
+"""How much of a line is looked at, in characters: a title stands at its beginning."""
 
 _THOUGHT = re.compile(
-    r"^\s*(<(?P<tag>think\w*|thought|reasoning)>.*?(</(?P=tag)>|$)|.*</think\w*>"
+    r"^(<(?P<tag>think\w*|thought|reasoning)>.*?(</(?P=tag)>|$)|.*</think\w*>"
     r"|<\|channel\|>.*?final<\|message\|>|<\|channel\|>.*$)",
     re.DOTALL | re.IGNORECASE,
 )
@@ -49,11 +51,11 @@ def clean_title(text: str) -> str:
 
     Labels, JSON, Markdown, quotes and the words around it are left out; a long one is cut.
     """
-    text = _THOUGHT.sub("", text).strip()
+    text = _THOUGHT.sub("", text.strip()).strip()
     if fenced := _FENCE.search(text):
         text = fenced[1].strip()
     text = _read_json(text) or text
-    lines = [line.strip() for line in text.splitlines() if line.strip(_AROUND)]
+    lines = [line.strip()[:MAX_LINE] for line in text.splitlines() if line.strip(_AROUND)]
     labelled = [place for place, line in enumerate(lines) if _LABEL.match(line)]
     candidates = lines[labelled[0] :] if labelled else lines
     last = len(candidates) - 1
@@ -93,10 +95,10 @@ def _read_json(text: str) -> str:
     start, end = text.find("{"), text.rfind("}")
     for candidate in (text, text[start : end + 1] if 0 <= start < end else ""):
         try:
-            value: Any = json.loads(candidate)
-        except ValueError:
+            found = _find_title(json.loads(candidate))
+        except (ValueError, RecursionError):
             continue
-        if found := _find_title(value):
+        if found:
             return found
     cut = _CUT_JSON.search(text)
     return cut[1] if cut else ""

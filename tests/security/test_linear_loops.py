@@ -24,6 +24,7 @@ from app.chatkit.action_routing.guard import check_leniently, check_strictly
 from app.chatkit.action_routing.widget_edits import consume, fill_in
 from app.chatkit.actions import Action, ActionConfig
 from app.chatkit.agents import AgentContext, ThreadItemConverter, refusals
+from app.chatkit.agents.client_tool_calls import FunctionCall
 from app.chatkit.agents.messages import MessageStreamer
 from app.chatkit.agents.outbox import Outbox
 from app.chatkit.agents.reasoning import ReasoningStreamer
@@ -72,6 +73,7 @@ from app.chatkit.widgets import Button, Card, Form, Input, Text
 from app.db import database
 from app.db.pending_items import PendingItems as StoredPendingItems
 from app.observability import hide_link
+from app.providers import title_cleaning
 from app.providers.offline.input import read_conversation
 from app.providers.offline.script import Conversation, plan_answer
 from app.runs.log import RunLog
@@ -502,6 +504,15 @@ async def test_answer_is_sent_in_proportion_to_its_length() -> None:
         return sent
 
     assert await say(40_000) <= MOST * await say(10_000)
+
+
+def test_model_fails_nobody_when_its_json_is_deep() -> None:
+    deep = "[" * 100_000
+    assert title_cleaning.clean_title(deep) == ""
+    assert title_cleaning.clean_title("[" * 900 + "]" * 900) == ""
+    assert refusals.read_texts(deep).startswith("[[")
+    call = FunctionCall(turn=1, name="n", call_id="c", item_id="i", arguments=deep)
+    assert not call.has_arguments({})
 
 
 def test_wrong_request_is_described_in_few_words() -> None:

@@ -20,9 +20,9 @@ from app.chatkit.agents import fences, refusals
 from app.chatkit.protocol import serialization
 from app.chatkit.widgets import templates
 from app.db import embedded
-from app.providers import smaller_input
+from app.providers import provider_model, smaller_input, title_cleaning
 from app.providers.offline import events, script
-from app.runs import registry
+from app.runs import positions
 from app.uploads import file_urls, previews, sniffing
 from tests.security.linear import MOST, attacks, grows_linearly
 
@@ -69,6 +69,20 @@ COMPLAINT_PATTERNS = (
     "_BROKEN",
     "_PARTS_UNKNOWN",
     "_WILL_PASS",
+)
+TITLES = (
+    "<think>",
+    "</think>",
+    " ",
+    "\n",
+    "```\n",
+    "title",
+    ":",
+    "- ",
+    "[",
+    '{"title":"',
+    "(",
+    "a",
 )
 MARKUP = ("<", "<?", "?>", "<!--", "-->", " ", "<!doctype ", "[", "]", ">", "svg:", "a")
 
@@ -126,7 +140,8 @@ PATTERNS: dict[str, tuple[list[Work], tuple[str, ...], int]] = {
     "uploads/sniffing.py _SVG_START": ([sniffing._SVG_START.match], MARKUP, 1),
     "uploads/sniffing.py clean_type": ([sniffing.clean_type], ("a", "/", ";", " ", "."), 1),
     "db/embedded.py _socket_directory": ([socket_directory], ("a", "/", " "), 1),
-    "runs/registry.py _FRAME_NUMBER": ([registry._FRAME_NUMBER.fullmatch], ("1", ":"), 1),
+    "runs/positions.py _FRAME_NUMBER": ([positions._FRAME_NUMBER.fullmatch], ("1", ":"), 1),
+    "runs/positions.py _ITEM_ID": ([positions._ITEM_ID.fullmatch], ("a", ",", "~"), 1),
     "providers/offline/script.py Intent.match": (
         [intents],
         ("weather ", "in ", "dark ", "light ", "browser ", "trip to ", " ", "\n", "time", "is it "),
@@ -165,6 +180,20 @@ PATTERNS: dict[str, tuple[list[Work], tuple[str, ...], int]] = {
         ("1", ",", "_", " ", "."),
         1,
     ),
+    "providers/provider_model.py _MAX_TOKENS": (
+        [provider_model._MAX_TOKENS.search],
+        ("max_", "output_", "tokens", "a"),
+        1,
+    ),
+    **{
+        f"providers/title_cleaning.py {name}": ([title_cleaning.clean_title], TITLES, 1)
+        for name in ("_THOUGHT", "_FENCE", "_CUT_JSON")
+    },
+    **{
+        # Of one line, which is cut before.
+        f"providers/title_cleaning.py {name}": ([title_cleaning._clean_line], (), 1)
+        for name in ("_LABEL", "_PREAMBLE", "_LINK", "_MARKER", "_EMPHASIS", "_clean_line")
+    },
     "chatkit/actions.py _ACTION_PROP": (
         [actions._ACTION_PROP.fullmatch],
         ("onX", "Action", "a", "on"),

@@ -27,7 +27,7 @@ class FunctionCall:
         """Return whether the call was made with ``arguments``."""
         try:
             return json.loads(self.arguments or "{}") == arguments
-        except ValueError:
+        except (ValueError, RecursionError):
             return False
 
 
