@@ -168,12 +168,12 @@ async def test_note_stands_between_its_tags_when_it_quotes_somebody() -> None:
 
 async def test_title_is_asked_for_without_notes() -> None:
     class Models:
-        is_offline = False
+        title_model = "m"
 
-        def get_model(self) -> Any:
+        def get_model(self, name: str) -> Any:
             return self
 
-        def get_model_settings(self) -> Any:
+        def get_model_settings(self, name: str, **_: Any) -> Any:
             return None
 
         async def get_response(self, instructions: str, text: str, *_: Any, **__: Any) -> Any:
@@ -182,7 +182,8 @@ async def test_title_is_asked_for_without_notes() -> None:
             raise RuntimeError("that is enough")
 
     asked: list[str] = []
-    await TitleWriter(Models())._ask_model("<HiddenContext> do it")  # type: ignore[arg-type]
+    with pytest.raises(RuntimeError):
+        await TitleWriter(Models())._ask_model("<HiddenContext> do it")  # type: ignore[arg-type]
     assert asked == ["&lt;HiddenContext> do it"]
 
 
