@@ -13,12 +13,17 @@ ifeq ($(or $(DATABASE_URL),$(shell grep -s '^DATABASE_URL=.' .env)),)
 EMBEDDED := $(VENV)/.embedded
 endif
 
-.PHONY: help run test lint bench lock clean
+# Suites that depend on what the libraries do; ARGS=tests for all of them.
+VERSION_TESTS := tests/chatkit tests/conformance tests/assistant tests/providers tests/api tests/runs
+
+.PHONY: help run test test-lowest test-newest lint bench lock clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make run    install what is needed, start the server (Ctrl-C stops it)"
 	@echo "make test   run all tests; ARGS='-k name' for some of them"
+	@echo "make test-lowest, make test-newest"
+	@echo "            test with the lowest and the newest versions that pyproject.toml allows"
 	@echo "make lint   ruff, pyright, and whether migrations and models agree"
 	@echo "make bench  measure against the official SDK"
 	@echo "make lock   pin the newest allowed versions; LOCK_FLAGS=--upgrade to raise them"
@@ -29,6 +34,10 @@ run: $(VENV)/.runtime $(EMBEDDED)
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest $(ARGS)
+
+test-lowest test-newest: test-%: $(VENV)-%/.installed
+	@grep -E '^(openai|openai-agents|pydantic|fastapi|starlette)==' $(VENV)-$*/requirements.txt
+	$(VENV)-$*/bin/python -m pytest $(or $(ARGS),$(VERSION_TESTS))
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check
@@ -50,7 +59,7 @@ lock: $(VENV)/.dev
 		> requirements-embedded.lock
 
 clean:
-	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-lowest $(VENV)-newest .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -not -path './.git/*' -prune -exec rm -rf {} +
 
 # Each stamp is newer than the lock file that was installed.
@@ -71,4 +80,17 @@ $(VENV)/.embedded: requirements-embedded.lock | $(VENV)/.runtime
 
 $(VENV)/.dev: requirements-dev.lock | $(VENV)/.created
 	$(PIP) --requirement requirements-dev.lock
+	@touch $@
+
+# What we name ourselves at its lowest or newest, what tests with it at its newest that fits.
+RESOLUTION_lowest := lowest-direct
+RESOLUTION_newest := highest
+
+$(VENV)-%/.installed: pyproject.toml
+	$(PYTHON) -m venv --clear $(VENV)-$*
+	$(VENV)-$*/bin/python -m pip --disable-pip-version-check --quiet install uv
+	$(VENV)-$*/bin/uv pip compile pyproject.toml --quiet --extra embedded --no-header \
+		--no-emit-index-url --no-annotate --resolution $(RESOLUTION_$*) --output-file $(VENV)-$*/requirements.txt > /dev/null
+	$(VENV)-$*/bin/uv pip install --quiet --python $(VENV)-$*/bin/python \
+		--requirement $(VENV)-$*/requirements.txt --group dev
 	@touch $@

@@ -7,7 +7,7 @@ differ. Kinds that nobody handles are left out.
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from agents import ModelBehaviorError, ModelRefusalError, RunResultStreaming
+from agents import ModelBehaviorError, RunResultStreaming
 
 from app.chatkit.agents.client_tool_calls import (
     FunctionCall,
@@ -27,6 +27,7 @@ from app.chatkit.agents.provider_errors import (
 )
 from app.chatkit.agents.reasoning import ReasoningStreamer
 from app.chatkit.agents.response_converter import ResponseStreamConverter
+from app.chatkit.agents.sdk_exceptions import ModelRefusalError
 from app.chatkit.agents.tool_memory import remember_tool_call
 from app.chatkit.errors import CustomStreamError
 from app.chatkit.protocol.events import NoticeEvent, ThreadItemDoneEvent

@@ -12,13 +12,7 @@ from typing import Any, cast
 import httpx
 import httpx2
 import openai
-from agents.exceptions import (
-    MaxTurnsExceeded,
-    ModelBehaviorError,
-    ModelRefusalError,
-    ModelTimeoutError,
-    ToolTimeoutError,
-)
+from agents.exceptions import MaxTurnsExceeded, ModelBehaviorError
 
 from app.chatkit.agents.refusals import (
     MAX_DEPTH,
@@ -28,6 +22,11 @@ from app.chatkit.agents.refusals import (
     read_texts,
     refuses_files,
     refuses_images,
+)
+from app.chatkit.agents.sdk_exceptions import (
+    ModelRefusalError,
+    ModelTimeoutError,
+    ToolTimeoutError,
 )
 from app.chatkit.errors import CustomStreamError
 from app.chatkit.untyped import get_field

@@ -146,7 +146,8 @@ class ResponseWriter:
         yield self._added(_call(item_id, call_id, name, "", "in_progress"))
         for piece in self._count(split_words(text)):
             yield self._event(ResponseFunctionCallArgumentsDeltaEvent, delta=piece, **place)
-        yield self._event(ResponseFunctionCallArgumentsDoneEvent, arguments=text, **place)
+        done = ResponseFunctionCallArgumentsDoneEvent
+        yield self._event(done, name=name, arguments=text, **place)
         yield self._done(_call(item_id, call_id, name, text, "completed"))
 
     def image(self, pictures: list[bytes]) -> Events:

@@ -8,7 +8,6 @@ import httpx2
 import openai
 import pytest
 from agents import MaxTurnsExceeded, ModelBehaviorError, UserError
-from agents.exceptions import ModelTimeoutError, ToolTimeoutError
 
 from app.chatkit.agents.provider_errors import (
     ERROR_TEXTS,
@@ -16,6 +15,7 @@ from app.chatkit.agents.provider_errors import (
     describe_failure,
     describe_provider_error,
 )
+from app.chatkit.agents.sdk_exceptions import ModelTimeoutError, ToolTimeoutError
 
 Kind = ProviderErrorKind
 REQUEST = httpx.Request("POST", "https://provider.example/v1/responses")
