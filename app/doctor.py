@@ -5,14 +5,26 @@ import tempfile
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 
+from pydantic import SecretStr
+
+from app.assistant_loading import describe_server, load_assistant
 from app.auth.identity import create_identity
+from app.db.database import Database
 from app.db.database_url import DatabaseUrlError
 from app.db.embedded import EmbeddedPostgresError, provide_database
 from app.db.pool import create_pool
 from app.db.readiness import DatabaseCheck, check_database
-from app.main import create_storage, load_assistant
+from app.db.store import PostgresStore
+from app.main import close_server, create_storage, create_uploads
 from app.serve import StartError, bind
 from app.settings import Settings, SettingsError
+
+NOWHERE = {
+    "database_url": SecretStr("postgresql://127.0.0.1:1/none"),
+    "storage_url": "memory:///",
+    "signing_secret": SecretStr("nothing is signed"),
+}
+"""Settings for making an assistant that will not serve."""
 
 
 @dataclass(frozen=True)
@@ -32,10 +44,33 @@ def examine(settings: Settings) -> Generator[CheckResult]:
     yield _examine_part("storage", lambda: create_storage(settings), place)
     yield from _examine_database(settings)
     yield _examine_part("identity", lambda: create_identity(settings), settings.identity)
-    assistant = settings.assistant_server
-    yield _examine_part("assistant", lambda: load_assistant(assistant), assistant)
+    yield _examine_assistant(settings)
     yield _examine_model(settings)
     yield _examine_port(settings)
+
+
+def _examine_assistant(settings: Settings) -> CheckResult:
+    """Make the assistant as ``serve`` would, on a database that nobody connects to."""
+    try:
+        name = asyncio.run(_make_assistant(settings))
+    except SettingsError as error:
+        return CheckResult("assistant", False, str(error))
+    return CheckResult("assistant", True, f"{name} answers")
+
+
+async def _make_assistant(settings: Settings) -> str:
+    factory = load_assistant(settings)
+    # What is wrong with the places for data is told by other checks.
+    nowhere = settings.model_copy(update=NOWHERE)
+    pool = create_pool(nowhere)
+    try:
+        database = Database(pool)
+        uploads = create_uploads(nowhere, database)
+        server = factory.make(PostgresStore(database, uploads.urls), uploads, settings)
+        await close_server(server)
+        return describe_server(server)
+    finally:
+        await pool.close()
 
 
 def _examine_data_dir(settings: Settings) -> CheckResult:
@@ -88,6 +123,8 @@ async def _check(settings: Settings) -> DatabaseCheck:
 
 
 def _examine_model(settings: Settings) -> CheckResult:
+    if settings.uses_offline_model and not settings.uses_builtin_assistant:
+        return CheckResult("model", True, "whatever the assistant brings (OPENAI_API_KEY not set)")
     if settings.uses_offline_model:
         message = "no key, the offline model answers (set OPENAI_API_KEY for a real one)"
         return CheckResult("model", not settings.is_production, message)

@@ -1,12 +1,13 @@
 """The application: what it is made of, wired together in one place."""
 
 import gc
+import inspect
+import logging
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from pkgutil import resolve_name
-from typing import TypedDict, cast
+from typing import TypedDict
 from urllib.parse import urlsplit
 
 from agents import set_tracing_disabled
@@ -18,6 +19,7 @@ from app.api.bounded_bodies import BoundedBodyMiddleware
 from app.api.deps import Services
 from app.api.openapi import describe_api
 from app.api.streams import RUN_HEADER
+from app.assistant_loading import AssistantFactory, describe_server, load_assistant
 from app.auth.hosted import create_hosted_sessions
 from app.auth.identity import Identity, create_identity, load_signing_secret
 from app.auth.server_keys import create_server_keys
@@ -42,11 +44,10 @@ from app.uploads.file_urls import FileUrls
 from app.uploads.limits import UploadLimits
 from app.uploads.storage import Storage, StorageUrlError
 
+logger = logging.getLogger(__name__)
+
 GC_THRESHOLD = 20_000
 """New objects between two looks of the garbage collector; Python's own is some 700 to 2,000."""
-
-AssistantFactory = Callable[..., ChatKitServer[RequestContext]]
-"""Makes the assistant: called with the store, and ``settings`` by name."""
 
 
 class State(TypedDict):
@@ -67,12 +68,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     # What is configured by name is loaded here, where a mistake can still be said in one line.
     storage = create_storage(settings)
     identity = create_identity(settings)
-    create_server = load_assistant(settings.assistant_server)
+    assistant = load_assistant(settings)
     configure_logging(settings)
     app = FastAPI(
         title="ChatKit backend",
         version=_get_version(),
-        lifespan=_create_lifespan(settings, storage, identity, create_server),
+        lifespan=_create_lifespan(settings, storage, identity, assistant),
         openapi_url="/openapi.json" if settings.serves_docs else None,
         docs_url=None,
         redoc_url=None,
@@ -100,7 +101,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
 
 def _create_lifespan(
-    settings: Settings, storage: Storage, identity: Identity, create_server: AssistantFactory
+    settings: Settings, storage: Storage, identity: Identity, assistant: AssistantFactory
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[State]]:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[State]:
@@ -121,9 +122,13 @@ def _create_lifespan(
         )
         # The Agents SDK traces unless it is told not to, also in a server that is not ours.
         set_tracing_disabled(not settings.tracing)
-        server = create_server(store, settings=settings)
-        if server.attachment_store is None:  # a server may bring its own
-            server.attachment_store = uploads
+        try:
+            server = assistant.make(store, uploads, settings)
+        except SettingsError as error:
+            app.state.start_error = error
+            await pool.close()
+            raise
+        app.state.server_name = describe_server(server)
         registry = _create_runs(settings, database)
         hosted = create_hosted_sessions(settings)
         registry.start_background_tasks()
@@ -155,7 +160,7 @@ def _create_lifespan(
             await registry.drain(settings.shutdown_drain)
             await registry.close()
             await cleanup.close()
-            await _close_server(server)
+            await close_server(server)
             if hosted is not None:
                 await hosted.aclose()
             await pool.close()
@@ -222,24 +227,15 @@ def _create_runs(settings: Settings, database: Database) -> Runs:
     )
 
 
-def load_assistant(name: str) -> AssistantFactory:
-    """Return what ``ASSISTANT_SERVER`` names: a class or function that makes a server.
-
-    Raises ``SettingsError``.
-    """
-    try:
-        factory = resolve_name(name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise SettingsError(f"ASSISTANT_SERVER: cannot load {name!r}: {error}") from error
-    if not callable(factory):
-        raise SettingsError(f"ASSISTANT_SERVER: {name!r} is not a class or function")
-    return cast("AssistantFactory", factory)
-
-
-async def _close_server(server: ChatKitServer[RequestContext]) -> None:
+async def close_server(server: ChatKitServer[RequestContext]) -> None:
+    """Let a server close what it has opened, if it has a coroutine ``aclose`` for that."""
     close = getattr(server, "aclose", None)
-    if close is not None:
+    if not inspect.iscoroutinefunction(close) or inspect.signature(close).parameters:
+        return
+    try:
         await close()
+    except Exception:
+        logger.exception("The assistant could not be closed")
 
 
 def _get_version() -> str:

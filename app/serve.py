@@ -2,10 +2,12 @@
 
 import asyncio
 import errno
+import logging
 import math
 import signal
 import socket
 import sys
+from collections.abc import Callable
 
 import uvicorn
 from fastapi import FastAPI
@@ -37,11 +39,28 @@ def serve(settings: Settings) -> None:
         try:
             asyncio.run(_prepare_database(complete, embedded=settings.uses_embedded_database))
             app = create_app(complete)
-            _Server(app, complete, listener, _banner(settings, listener)).run(sockets=[listener])
+            _serve(app, settings, complete, listener)
         finally:
             # A second Ctrl-C must not interrupt the stop of the embedded Postgres.
             signal.signal(signal.SIGINT, signal.SIG_IGN)
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
+def _serve(app: FastAPI, given: Settings, complete: Settings, listener: socket.socket) -> None:
+    """Run the application; raises ``SettingsError`` for what keeps it from starting."""
+    app.state.start_error = None
+    # What keeps the application from starting is said once, in our own words.
+    startup_log = logging.getLogger("uvicorn.error")
+    startup_log.addFilter(is_unexplained := lambda _: app.state.start_error is None)
+    server = _Server(app, complete, lambda: _banner(given, listener, app.state.server_name))
+    try:
+        server.run(sockets=[listener])
+    except SystemExit:
+        if app.state.start_error is not None:
+            raise app.state.start_error from None
+        raise
+    finally:
+        startup_log.removeFilter(is_unexplained)
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -83,13 +102,14 @@ async def _prepare_database(settings: Settings, *, embedded: bool) -> None:
         raise StartError(check.message)
 
 
-def _banner(settings: Settings, listener: socket.socket) -> str:
-    """Return what a person should know: the address, and what is not fit for production."""
+def _banner(settings: Settings, listener: socket.socket, server_name: str) -> str:
+    """Return what a person should know: the address, who answers, what is for development only."""
     host, port = listener.getsockname()[:2]
     if host in ("0.0.0.0", "::"):  # noqa: S104 -- that is what is compared with
         host = "localhost"
     address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     lines = ["", f"  ChatKit backend on {address}"]
+    lines.append(f"  Assistant: {server_name}")
     lines.append(f"  Model: {_describe_model(settings)}")
     if settings.uses_embedded_database:
         lines.append(f"  Database: embedded Postgres in {settings.data_dir / 'postgres'}")
@@ -100,6 +120,8 @@ def _banner(settings: Settings, listener: socket.socket) -> str:
 
 
 def _describe_model(settings: Settings) -> str:
+    if settings.uses_offline_model and not settings.uses_builtin_assistant:
+        return "whatever the assistant brings (no model key found)"
     if settings.uses_offline_model:
         return "offline (no model key found; set OPENAI_API_KEY for a real one)"
     place = f" at {settings.openai_base_url}" if settings.openai_base_url else ""
@@ -110,9 +132,7 @@ def _describe_model(settings: Settings) -> str:
 class _Server(uvicorn.Server):
     """Uvicorn, which says when it is ready and lets runs finish while it shuts down."""
 
-    def __init__(
-        self, app: FastAPI, settings: Settings, listener: socket.socket, banner: str
-    ) -> None:
+    def __init__(self, app: FastAPI, settings: Settings, create_banner: Callable[[], str]) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
@@ -128,13 +148,13 @@ class _Server(uvicorn.Server):
         )
         self._app = app
         self._settings = settings
-        self._banner = banner
+        self._create_banner = create_banner
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, then say so."""
         await super().startup(sockets)
         if self.started:
-            sys.stdout.write(self._banner)
+            sys.stdout.write(self._create_banner())
             sys.stdout.flush()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:

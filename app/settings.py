@@ -22,6 +22,10 @@ _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _ORIGIN = re.compile(r"https?://(?:[a-z0-9._-]+|\[[0-9a-f:]+\])(?::\d{1,5})?")
 
 
+NO_MODEL = "is not set (the offline model is for development)"
+BUILTIN_ASSISTANT = "app.assistant.server:AssistantServer"
+
+
 class SettingsError(Exception):
     """A setting is missing, malformed or unsafe; the message names it in one line."""
 
@@ -92,7 +96,8 @@ class Settings(BaseSettings):
     chatkit_api_base: str = "https://api.openai.com"
 
     # The assistant
-    assistant_server: str = "app.assistant.server:AssistantServer"
+    assistant_server: str = BUILTIN_ASSISTANT
+    chatkit_alias: bool | None = None
     assistant_model: str | None = None
     openai_api_key: SecretStr | None = None
     openai_base_url: str | None = None
@@ -218,6 +223,11 @@ class Settings(BaseSettings):
         return not self.is_production if self.api_docs is None else self.api_docs
 
     @property
+    def uses_builtin_assistant(self) -> bool:
+        """Whether the assistant of this repository answers, and not one that brings its own."""
+        return self.assistant_server == BUILTIN_ASSISTANT
+
+    @property
     def uses_offline_model(self) -> bool:
         """Whether the assistant answers without any model provider."""
         return self.openai_api_key is None and self.openai_base_url is None
@@ -279,8 +289,8 @@ class Settings(BaseSettings):
             problems.append("CORS_ORIGINS contains '*' (name the origins of your pages)")
         if self.upload_keep < 60:
             problems.append("UPLOAD_KEEP is under a minute (files would go while they are sent)")
-        if self.uses_offline_model:
-            problems.append("OPENAI_API_KEY is not set (the offline model is for development)")
+        if self.uses_offline_model and self.uses_builtin_assistant:
+            problems.append(f"OPENAI_API_KEY {NO_MODEL}")
         return problems
 
     def _unsafe_jwt(self) -> list[str]:

@@ -26,9 +26,11 @@ ALLOWED = {
     "auth": {"chatkit", "db"},
     "runs": {"chatkit", "db"},
     "api": {"chatkit", "db", "uploads", "assistant", "auth", "runs"},
-    "main": {"chatkit", "db", "uploads", "assistant", "auth", "runs", "api"},
+    "constructor_form": set[str](),
+    "assistant_loading": {"chatkit", "providers", "constructor_form"},
+    "main": {"chatkit", "db", "uploads", "assistant", "auth", "runs", "api", "assistant_loading"},
     "serve": {"db", "main"},
-    "doctor": {"db", "auth", "main", "serve"},
+    "doctor": {"db", "auth", "main", "serve", "assistant_loading"},
     "delete_user": {"db", "main"},
     "__main__": {"db", "serve", "doctor", "delete_user"},
     **{leaf: {"chatkit"} for leaf in LEAVES},
@@ -50,6 +52,7 @@ _FACADE = {"types"}
 # The same for each part of ``app/chatkit``.
 ALLOWED_IN_CHATKIT = {
     **{leaf: set[str]() for leaf in CHATKIT_LEAVES},
+    "alias": set[str](),
     "actions": set[str](),
     "widgets": {"actions"},
     "protocol": {"actions", "widgets"},

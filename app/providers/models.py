@@ -18,7 +18,7 @@ from app.providers.offline.model import DEFAULT_DELAY, OFFLINE_MODEL_NAME, Offli
 from app.providers.paced_model import PacedModel
 from app.providers.provider_model import ProviderModel, RefusedParts
 from app.providers.smaller_input import PartKind
-from app.settings import Settings
+from app.settings import NO_MODEL, Settings, SettingsError
 
 DEFAULT_MODEL = "gpt-5.6-luna"
 """Used where ``ASSISTANT_MODEL`` is not set: quick, and good at calling tools."""
@@ -35,10 +35,13 @@ class AssistantModels(ModelProvider):
     """Hands out the models of one process, which share one client.
 
     Nothing is set globally: the agent and its runs are given what they need. ``offline_delay`` is
-    the time between two words of the offline model, in seconds.
+    the time between two words of the offline model, in seconds. Raises ``SettingsError`` where that
+    one would answer in production.
     """
 
     def __init__(self, settings: Settings, *, offline_delay: float = DEFAULT_DELAY) -> None:
+        if settings.is_production and settings.uses_offline_model:
+            raise SettingsError(f"APP_ENV=production refuses: OPENAI_API_KEY {NO_MODEL}")
         self._settings = settings
         self._offline_delay = offline_delay
         self._client = create_client(settings)
