@@ -40,7 +40,11 @@ class AssistantModels(ModelProvider):
     """
 
     def __init__(self, settings: Settings, *, offline_delay: float = DEFAULT_DELAY) -> None:
-        if settings.is_production and settings.uses_offline_model:
+        if (
+            settings.is_production
+            and settings.uses_offline_model
+            and not settings.uses_builtin_assistant  # that one is looked after by the settings
+        ):
             raise SettingsError(f"APP_ENV=production refuses: OPENAI_API_KEY {NO_MODEL}")
         self._settings = settings
         self._offline_delay = offline_delay
