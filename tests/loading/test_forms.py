@@ -14,7 +14,7 @@ from app.chatkit.server import ChatKitServer
 from app.chatkit.store import AttachmentStore, Store
 from app.constructor_form import read_form
 from app.settings import Settings, SettingsError
-from tests.memory_store import MemoryStore
+from tests.support.memory_store import MemoryStore
 
 
 class Files(AttachmentStore[Any]):

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from app.chatkit.alias import is_name_taken
-from tests.e2e.replica import ROOT, Page, Replica, message
 from tests.providers.fake_openai import FakeOpenAI, Reply, run_fake_openai
+from tests.support.replica import ROOT, Page, Replica, message
 from tests.test_cli import PRODUCTION, run_app
 
 ECHO = """
