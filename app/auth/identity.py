@@ -13,7 +13,9 @@ import hmac
 import logging
 import os
 import secrets
+import tempfile
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from inspect import iscoroutinefunction
 from pathlib import Path
 from pkgutil import resolve_name
@@ -130,12 +132,11 @@ def load_signing_secret(settings: Settings) -> bytes:
 
 def _create_secret_file(path: Path) -> bytes:
     path.parent.mkdir(parents=True, exist_ok=True)
-    secret = secrets.token_hex(32).encode()
-    try:
-        # Exclusive, so that of two processes that start together both end up with the same one.
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return path.read_bytes()
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(secret)
-    return secret
+    # Written in full under another name first (mode 0600), and linked only where there is none yet:
+    # of two processes that start together, both end up with the same one.
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".secret-") as file:
+        file.write(secrets.token_hex(32).encode())
+        file.flush()
+        with suppress(FileExistsError):
+            os.link(file.name, path)
+    return path.read_bytes()

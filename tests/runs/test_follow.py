@@ -12,6 +12,7 @@ from tests.runs.tabs import ANSWER, Tab, attach, hold_answer, release, text_of
 from tests.support import assistants
 from tests.support.local_replicas import LocalReplica, StartLocal
 from tests.support.replica import Page
+from tests.support.samples import answer, hidden
 
 Events = list[dict[str, Any]]
 
@@ -132,3 +133,54 @@ async def test_follower_is_told_at_once_when_its_replica_shuts_down(
         events = await followed.ended()
         assert (events[-1]["type"], events[-1]["allow_retry"]) == ("error", True)
         await followed.let_run_end()
+
+
+async def test_follower_gets_what_was_stored_in_order_and_nothing_hidden(
+    start_local: StartLocal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with following(start_local, monkeypatch) as followed:
+        store: Any = followed.here.assistant.store
+        (run,) = followed.here.runs.running
+        thread_id = followed.first.thread_id
+        for item in (answer("msg_b", "first"), hidden("hid_1"), answer("msg_a", "second")):
+            stored = item.model_copy(update={"thread_id": thread_id})
+            await store.add_thread_item(thread_id, stored, run._context)
+        await followed.let_run_end()
+        events = await followed.ended()
+    done = [each["item"]["id"] for each in events if each["type"] == "thread.item.done"]
+    assert done[:2] == ["msg_b", "msg_a"]
+    assert len(done) == 3
+    assert "hid_1" not in str(events)
+
+
+async def test_follower_gets_an_item_anew_when_it_has_grown(
+    start_local: StartLocal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with following(start_local, monkeypatch) as followed:
+        assistant = followed.here.assistant
+        assistant.held.clear()
+        assistant.hold_at = 6
+        assistant.released.set()
+        assistant.released.clear()
+        await asyncio.wait_for(assistant.held.wait(), 10)
+        await followed.here.runs.send_heartbeats()
+        row = await followed.other.runs._repository.find_latest(
+            followed.here.runs.running[0].user_id, followed.first.thread_id
+        )
+        assert row is not None
+        assert row.snapshot is not None
+        seen = asyncio.Event()
+        find = followed.other.runs._repository.find
+
+        async def note(*args: Any) -> Any:
+            found = await find(*args)
+            seen.set()
+            return found
+
+        monkeypatch.setattr(followed.other.runs._repository, "find", note)
+        await asyncio.wait_for(seen.wait(), 10)
+        await followed.let_run_end()
+        events = await followed.ended()
+    kinds = [each["type"] for each in events]
+    assert kinds[:2] == ["thread.item.added", "thread.item.replaced"]
+    assert kinds[-1] == "thread.item.done"

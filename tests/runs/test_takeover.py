@@ -172,6 +172,27 @@ async def test_answer_is_saved_and_may_be_retried_when_the_replica_shuts_down(
     assert found.run_states == ["interrupted"]
 
 
+@pytest.mark.parametrize(("reason", "word"), [("interrupted", "interrupted"), ("stopped", "user")])
+async def test_model_is_told_who_ended_an_answer(
+    start_local: StartLocal, engine: AsyncEngine, reason: Any, word: str
+) -> None:
+    replica = await start_local()
+    async with Page(replica.url) as page:
+        first = await hold_answer(replica, page)
+        (run,) = replica.runs.running
+        run.stop(reason)
+        await first.ended()
+        await replica.idle()
+    async with engine.connect() as connection:
+        note = await connection.execute(
+            text("SELECT data ->> 'content' FROM thread_items WHERE thread_id = :id AND hidden"),
+            {"id": first.thread_id},
+        )
+        told = note.scalar_one()
+    assert word in told
+    assert ("user stopped" in told) == (reason == "stopped")
+
+
 async def test_running_answer_finishes_when_the_drain_time_is_long_enough(
     start_local: StartLocal, look: Look
 ) -> None:
