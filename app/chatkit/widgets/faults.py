@@ -70,7 +70,7 @@ def _faults(value: object, loc: Loc) -> Iterator[Fault]:
 
 def _own_faults(known_class: type[BaseModel], data: dict[str, Any], loc: Loc) -> Iterator[Fault]:
     """Yield what is wrong with a component's props, its children apart."""
-    if "children" in data:
+    if "children" in known_class.model_fields:
         is_single = known_class.model_fields["type"].default == "Transition"
         data = {**data, "children": None if is_single else []}
     try:

@@ -1,45 +1,38 @@
 """Widgets from `.widget` files: a Jinja template that renders to JSON, and a schema of its data.
 
 ValueError
-└── WidgetTemplateError    the file or the definition is wrong: where, and what
+└── WidgetTemplateError    the file, the definition or what it renders to is wrong: where, and what
     └── WidgetDataError    the data does not fit the template's schema: at which path, and why
 """
 
 import inspect
 import json
+import logging
 import re
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from textwrap import shorten
-from typing import Any, Self, cast
+from typing import Any, Self, TypeVar, cast
 
-from jinja2 import StrictUndefined, Template, TemplateError, TemplateSyntaxError, Undefined
-from jinja2.sandbox import ImmutableSandboxedEnvironment
-from jsonschema import Draft202012Validator, SchemaError, ValidationError
-from pydantic import BaseModel
-from pydantic_core import to_jsonable_python
-from referencing.jsonschema import EMPTY_REGISTRY
+from jinja2 import Template, TemplateSyntaxError
+from pydantic import BaseModel, ValidationError
 from typing_extensions import deprecated
 
-from app.chatkit.widgets.layout import BasicRoot, DynamicWidgetRoot
+from app.chatkit.tolerant_model import reported_elsewhere
+from app.chatkit.warn_once import warn_once
+from app.chatkit.widgets.data_schema import DataSchema, DataSchemaError
+from app.chatkit.widgets.dynamic import BasicRoot, DynamicWidgetRoot
+from app.chatkit.widgets.faults import find_fault
+from app.chatkit.widgets.sandbox import BoundedEnvironment
 
 SUPPORTED_VERSION = "1.0"
 
+_ENVIRONMENT = BoundedEnvironment()
 
-def _dump_json(value: Any, **options: Any) -> str:
-    return json.dumps(value, default=_to_jsonable, **options)
+_Root = TypeVar("_Root", DynamicWidgetRoot, BasicRoot)
 
-
-def _to_jsonable(value: object) -> Any:
-    if isinstance(value, Undefined):
-        str(value)  # raises the error that names the variable
-    return to_jsonable_python(value)
-
-
-# Sandboxed, since a template may come from an editor and not from the team's own hands.
-_ENVIRONMENT = ImmutableSandboxedEnvironment(undefined=StrictUndefined)
-_ENVIRONMENT.policies["json.dumps_function"] = _dump_json
+logger = logging.getLogger("chatkit")
 
 
 class WidgetTemplateError(ValueError):
@@ -61,9 +54,12 @@ class WidgetTemplate:
     the file that the call is in. A definition that is already parsed goes to the constructor.
     There `template` may also be a compiled Jinja template, which then is as safe as the
     environment it comes from.
+
+    Data that does not fit the definition's `jsonSchema`, and a value that a component cannot have,
+    are built all the same with a warning; with `strict` they are refused.
     """
 
-    def __init__(self, definition: Mapping[str, Any]) -> None:
+    def __init__(self, definition: Mapping[str, Any], *, strict: bool = False) -> None:
         for key in ("version", "name", "template"):
             if key not in definition:
                 raise WidgetTemplateError(f'"{key}" is missing')
@@ -74,36 +70,59 @@ class WidgetTemplate:
                 key="version",
             )
         self.name: str = definition["name"]
+        self.strict = strict
+        self.file: Path | None = None
         self.template = _compile(definition["template"])
         self.data_schema: dict[str, Any] = definition.get("jsonSchema") or {}
-        self._validator = _create_validator(self.data_schema)
+        self._schema = self._read_schema()
 
     @classmethod
-    def from_file(cls, file_path: str | Path) -> Self:
+    def from_file(cls, file_path: str | Path, *, strict: bool = False) -> Self:
         """The template in a file; read and compiled once, and again when the file has changed."""
         path = Path(file_path)
         frame = inspect.currentframe()
         if not path.is_absolute() and frame is not None and frame.f_back is not None:
             path = Path(frame.f_back.f_code.co_filename).resolve().parent / path
-        return cast(Self, _load_file(cls, path, path.stat().st_mtime_ns))
+        return cast(Self, _load_file(cls, path, path.stat().st_mtime_ns, strict))
 
-    def build(self, data: Mapping[str, Any] | BaseModel | None = None) -> DynamicWidgetRoot:
-        """The widget for `data`, which must fit the template's schema."""
-        return DynamicWidgetRoot.model_validate(self._render(data))
+    def build(
+        self, data: Mapping[str, Any] | BaseModel | None = None, *, strict: bool | None = None
+    ) -> DynamicWidgetRoot:
+        """The widget for `data`; `strict` is the template's own unless it is given."""
+        return self._build(DynamicWidgetRoot, data, strict)
 
     @deprecated("build_basic is deprecated, use build")
-    def build_basic(self, data: Mapping[str, Any] | BaseModel | None = None) -> BasicRoot:
+    def build_basic(
+        self, data: Mapping[str, Any] | BaseModel | None = None, *, strict: bool | None = None
+    ) -> BasicRoot:
         """The widget for `data` as a `BasicRoot`."""
-        return BasicRoot.model_validate(self._render(data))
+        return self._build(BasicRoot, data, strict)
 
-    def _render(self, data: Mapping[str, Any] | BaseModel | None) -> Any:
-        values = data.model_dump() if isinstance(data, BaseModel) else dict(data or {})
-        self._check_data(values)
+    def _build(
+        self,
+        root_class: type[_Root],
+        data: Mapping[str, Any] | BaseModel | None,
+        strict: bool | None,
+    ) -> _Root:
+        is_strict = self.strict if strict is None else strict
         try:
-            rendered = self.template.render(values)
-        except TemplateError as error:
-            error.add_note(f"while the widget template {self.name!r} was rendered")
+            values = data.model_dump() if isinstance(data, BaseModel) else dict(data or {})
+            data_fits = self._check_data(values, strict=is_strict)
+            rendered = self._parse(self.template.render(values))
+            if data_fits:  # otherwise the cause is known
+                self._check_widget(rendered, strict=is_strict)
+            return _load(root_class, rendered)
+        except Exception as error:
+            # The Agents SDK tells nobody what went wrong inside a tool: here it is told in full.
+            error.add_note(f"while the widget template {self._title} was rendered")
+            logger.exception("The widget template %s failed", self._title)
             raise
+
+    @property
+    def _title(self) -> str:
+        return f"{self.name!r} ({self.file})" if self.file is not None else repr(self.name)
+
+    def _parse(self, rendered: str) -> Any:
         try:
             return json.loads(rendered)
         except json.JSONDecodeError as error:
@@ -114,17 +133,49 @@ class WidgetTemplate:
                 key="template",
             ) from error
 
-    def _check_data(self, values: dict[str, Any]) -> None:
+    # --- what is taken with a warning ------------------------------------------------------------
+
+    def _read_schema(self) -> DataSchema | None:
         if not self.data_schema:
-            return
-        plain = to_jsonable_python(values, serialize_unknown=True)
+            return None
         try:
-            self._validator.validate(plain)
-        except ValidationError as error:
-            raise WidgetDataError(
-                f"the data for the widget template {self.name!r} is wrong at {error.json_path}: "
-                f"{shorten(error.message, 200)}"
-            ) from error
+            return DataSchema(self.data_schema)
+        except DataSchemaError as error:
+            if self.strict:
+                raise WidgetTemplateError(str(error), key="jsonSchema") from error
+            warn_once(f"The widget template {self.name!r} has no usable jsonSchema: {error}")
+            return None
+
+    def _check_data(self, values: dict[str, Any], *, strict: bool) -> bool:
+        fault = self._schema.find_fault(values) if self._schema is not None else None
+        if fault is None:
+            return True
+        what = f"the data for the widget template {self._title} is wrong at {fault}"
+        if strict:
+            raise WidgetDataError(what)
+        warn_once(f"{what[0].upper()}{what[1:]}; it is rendered all the same")
+        return False
+
+    def _check_widget(self, rendered: Any, *, strict: bool) -> None:
+        fault = find_fault(rendered)
+        if fault is None:
+            return
+        what = f"the widget template {self._title} made a wrong value at {fault.path}"
+        if strict:
+            raise WidgetTemplateError(f"{what}: {fault.reason}", key="template")
+        warn_once(f"{what[0].upper()}{what[1:]}: {fault.reason}")
+
+
+def _load(root_class: type[_Root], data: Any) -> _Root:
+    with reported_elsewhere():
+        try:
+            return root_class.model_validate(data)
+        except ValidationError:
+            # A `Basic` whose own props are wrong is one nevertheless.
+            root = DynamicWidgetRoot.model_validate(data)
+            if root.type != root_class.model_fields["type"].default:
+                raise
+            return root_class.model_construct(**{**root.__dict__, **(root.model_extra or {})})
 
 
 def _compile(template: Any) -> Template:
@@ -138,23 +189,13 @@ def _compile(template: Any) -> Template:
         raise WidgetTemplateError(
             f"the template is wrong in its line {error.lineno}: {error.message}", key="template"
         ) from error
-
-
-def _create_validator(schema: Any) -> Any:  # jsonschema's type stubs are incomplete
-    try:
-        Draft202012Validator.check_schema(schema)
-    except SchemaError as error:
-        raise WidgetTemplateError(
-            f"jsonSchema is no JSON schema at {error.json_path}: {shorten(error.message, 200)}",
-            key="jsonSchema",
-        ) from error
-    # The empty registry keeps a `$ref` from being fetched over the network.
-    return Draft202012Validator(schema, registry=EMPTY_REGISTRY)
+    except RecursionError as error:
+        raise WidgetTemplateError("the template is nested too deep", key="template") from error
 
 
 @lru_cache(maxsize=256)
 def _load_file(
-    template_class: type[WidgetTemplate], path: Path, _modified_ns: int
+    template_class: type[WidgetTemplate], path: Path, _modified_ns: int, strict: bool
 ) -> WidgetTemplate:
     source = path.read_text(encoding="utf-8")
     try:
@@ -166,10 +207,14 @@ def _load_file(
     if not isinstance(definition, dict):
         raise WidgetTemplateError(f"{path}:1: a JSON object is expected")
     try:
-        return template_class(cast(dict[str, Any], definition))
+        # A subclass with a constructor of the official kind knows nothing of `strict`.
+        options: dict[str, Any] = {"strict": True} if strict else {}
+        template = template_class(cast(dict[str, Any], definition), **options)
     except WidgetTemplateError as error:
         line = _line_of(error.key, source)
         raise WidgetTemplateError(f"{path}:{line}: {error}", key=error.key) from error
+    template.file = path
+    return template
 
 
 def _line_of(key: str | None, source: str) -> int:
