@@ -27,14 +27,13 @@ from app.auth.sessions import ChatSessions
 from app.chatkit.agents.warm_up import warm_up
 from app.chatkit.context import RequestContext
 from app.chatkit.server import ChatKitServer
-from app.db.attachments import AttachmentRepository
 from app.db.database import Database
 from app.db.pool import create_pool
 from app.db.store import PostgresStore
 from app.errors import install_error_handlers
 from app.observability import REQUEST_ID_HEADER, RequestMiddleware, configure_logging
 from app.runs.registry import Runs
-from app.runs.replicas import ReplicaRepository
+from app.runs.replica_repository import ReplicaRepository
 from app.runs.repository import RunRepository
 from app.runs.run import RunOptions
 from app.settings import Settings, SettingsError, load_settings
@@ -42,6 +41,7 @@ from app.uploads.attachments import UploadStore
 from app.uploads.cleanup import UploadCleanup
 from app.uploads.file_urls import FileUrls
 from app.uploads.limits import UploadLimits
+from app.uploads.repository import AttachmentRepository
 from app.uploads.storage import Storage, StorageUrlError
 
 logger = logging.getLogger(__name__)
@@ -117,7 +117,7 @@ def _create_lifespan(
         store = PostgresStore(
             database,
             uploads.urls,
-            running_answers=settings.user_concurrent_runs,
+            max_runs=settings.user_concurrent_runs,
             outage=settings.database_outage,
         )
         # The Agents SDK traces unless it is told not to, also in a server that is not ours.

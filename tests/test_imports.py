@@ -31,7 +31,7 @@ ALLOWED = {
     "main": {"chatkit", "db", "uploads", "assistant", "auth", "runs", "api", "assistant_loading"},
     "serve": {"db", "main"},
     "doctor": {"db", "auth", "main", "serve", "assistant_loading"},
-    "delete_user": {"db", "main"},
+    "delete_user": {"auth", "db", "main", "uploads"},
     "__main__": {"db", "serve", "doctor", "delete_user"},
     **{leaf: {"chatkit"} for leaf in LEAVES},
 }

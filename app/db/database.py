@@ -11,7 +11,7 @@ import asyncio
 import functools
 import time
 from collections.abc import Sequence
-from typing import Any, Literal, cast
+from typing import Any, Literal, NamedTuple, TypeVar, cast
 
 from app.chatkit.errors import StoreUnavailableError
 from app.chatkit.protocol.serialization import clean_text
@@ -25,19 +25,32 @@ FIRST_PAUSE, MAX_PAUSE = 0.05, 0.5
 """Seconds between two tries of a statement while the database is away."""
 
 
+class Found(NamedTuple):
+    """The row of a statement that says no more than that there is one."""
+
+    found: bool
+
+
+RowT = TypeVar("RowT", bound=NamedTuple)
+"""A ``NamedTuple`` with a field for each column, named and ordered as the columns are."""
+
+
 class Database:
     """Runs single statements, each its own transaction.
 
     Statements are Postgres SQL with ``$1`` parameters; ``$1`` is the owner. The parameters
     are cleaned of characters that Postgres cannot hold. A step that must be atomic is written as
     one statement with data-modifying CTEs: that is one round trip where a transaction takes three.
+    JSONB goes in and comes back as text.
     """
 
     def __init__(self, pool: ConnectionPool) -> None:
         self._pool = pool
 
-    async def fetch(self, sql: str, *args: Any, patience: float = 0.0) -> list[Row]:
-        """Run one statement on behalf of the owner in ``$1``, and return its rows.
+    async def fetch(
+        self, row: type[RowT], sql: str, *args: Any, patience: float = 0.0
+    ) -> list[RowT]:
+        """Run one statement on behalf of the owner in ``$1``, and return its rows as ``row``.
 
         A connection that turns out to be dead (Postgres was restarted) is replaced and the
         statement is sent once more. It may have been carried out by then, so statements must be
@@ -45,21 +58,34 @@ class Database:
         seconds it is sent again and again while the database is away, restarts or has become
         read-only. Raises ``StoreUnavailableError``.
         """
-        return await self._run_with_retry(_for_owner(sql), args, patience)
+        return _to_rows(row, sql, await self._run_with_retry(_for_owner(sql), args, patience))
 
-    async def fetch_across_owners(self, scope: Scope, sql: str, *args: Any) -> Sequence[Row]:
-        """Run one statement that is about no owner or several, and return its rows."""
-        return await self._run_with_retry(_across(sql, len(args) + 1), (*args, scope))
-
-    async def fetchrow_across_owners(self, scope: Scope, sql: str, *args: Any) -> Row | None:
-        """Run such a statement and return its first row, or None."""
-        rows = await self.fetch_across_owners(scope, sql, *args)
-        return rows[0] if rows else None
-
-    async def fetchrow(self, sql: str, *args: Any) -> Row | None:
+    async def fetchrow(self, row: type[RowT], sql: str, *args: Any) -> RowT | None:
         """Run one statement on behalf of the owner in ``$1``; return its first row, or None."""
-        rows = await self.fetch(sql, *args)
+        rows = await self.fetch(row, sql, *args)
         return rows[0] if rows else None
+
+    async def execute(self, sql: str, *args: Any) -> None:
+        """Run one statement on behalf of the owner in ``$1`` that returns nothing."""
+        await self._run_with_retry(_for_owner(sql), args)
+
+    async def fetch_across_owners(
+        self, scope: Scope, row: type[RowT], sql: str, *args: Any
+    ) -> list[RowT]:
+        """Run one statement that is about no owner or several, and return its rows as ``row``."""
+        records = await self._run_with_retry(_across(sql, len(args) + 1), (*args, scope))
+        return _to_rows(row, sql, records)
+
+    async def fetchrow_across_owners(
+        self, scope: Scope, row: type[RowT], sql: str, *args: Any
+    ) -> RowT | None:
+        """Run such a statement and return its first row, or None."""
+        rows = await self.fetch_across_owners(scope, row, sql, *args)
+        return rows[0] if rows else None
+
+    async def execute_across_owners(self, scope: Scope, sql: str, *args: Any) -> None:
+        """Run such a statement that returns nothing."""
+        await self._run_with_retry(_across(sql, len(args) + 1), (*args, scope))
 
     async def _run_with_retry(
         self, sql: str, args: tuple[Any, ...], patience: float = 0.0
@@ -81,6 +107,25 @@ class Database:
                     raise StoreUnavailableError(f"The database is away: {error}") from error
             await asyncio.sleep(pause)
             pause = min(2 * pause, MAX_PAUSE)
+
+
+def _to_rows(row: type[RowT], sql: str, records: Sequence[Row]) -> list[RowT]:
+    if not records:
+        return []
+    _check_columns(row, sql, records[0])
+    return [row._make(record) for record in records]
+
+
+_checked: set[str] = set()
+
+
+def _check_columns(row: type[NamedTuple], sql: str, record: Row) -> None:
+    """Raise ``TypeError`` where a row's fields are not the columns; looked at once a statement."""
+    if sql not in _checked:
+        columns = tuple(record.keys())
+        if columns != row._fields:
+            raise TypeError(f"{row.__name__} has {row._fields}, its statement returns {columns}")
+        _checked.add(sql)
 
 
 @functools.cache

@@ -8,14 +8,12 @@ import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import NamedTuple, TypeVar
 
 from app.chatkit.errors import NotFoundError
 from app.db.database import Database
-from app.db.pool import Row
-from app.db.store import FileLinks
-
-Order = Literal["asc", "desc"]
+from app.db.row_mapping import FileLinks
+from app.db.statements.pages import Order, beyond, by_seq
 
 SHOWN_TYPES = [
     "user_message",
@@ -27,12 +25,10 @@ SHOWN_TYPES = [
 ]
 """The items that the server API has objects for."""
 
-_FIND = """
-SELECT id, user_id, title, status, created_at FROM threads WHERE id = $1 ORDER BY seq LIMIT 1"""
+RowT = TypeVar("RowT")
 
 
-@dataclass(frozen=True, slots=True)
-class OwnedThread:
+class OwnedThread(NamedTuple):
     """A thread and whose it is; ``status`` is JSON."""
 
     id: str
@@ -40,6 +36,32 @@ class OwnedThread:
     title: str | None
     status: str
     created_at: datetime
+
+
+_COLUMNS = ", ".join(OwnedThread._fields)
+
+
+class _ThreadPageRow(NamedTuple):
+    id: str | None
+    user_id: str | None
+    title: str | None
+    status: str | None
+    created_at: datetime | None
+    cursor_found: bool
+
+
+class _OwnedItem(NamedTuple):
+    id: str
+    user_id: str
+    data: str
+
+
+class _ItemPageRow(NamedTuple):
+    id: str | None
+    user_id: str | None
+    data: str | None
+    found: bool
+    cursor_found: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +82,48 @@ class Cursor:
         """Whether the rows are read from the newest on."""
         return (self.order == "desc") != self.backwards
 
-    def arrange(self, rows: Sequence[Row], limit: int) -> tuple[list[Row], bool]:
+    def arrange(self, rows: Sequence[RowT], limit: int) -> tuple[list[RowT], bool]:
         """Return the page in its order, from a read of one row more, and whether there is more."""
         shown = list(rows[:limit])
         return (shown[::-1] if self.backwards else shown), len(rows) > limit
+
+
+_FIND = f"SELECT {_COLUMNS} FROM threads WHERE id = $1 ORDER BY seq LIMIT 1"
+
+
+@functools.cache
+def _list_threads(*, of_user: bool, newest_first: bool) -> str:
+    """Return the statement: ``$1`` cursor, ``$2`` limit, ``$3`` owner. There is always a row."""
+    owner = "user_id = $3 AND " if of_user else ""
+    order = by_seq(newest_first)
+    return f"""
+WITH edge AS (SELECT seq FROM threads WHERE {owner}id = $1 ORDER BY seq LIMIT 1)
+SELECT {", ".join(f"page.{each}" for each in OwnedThread._fields)},
+  $1::text IS NULL OR EXISTS (SELECT 1 FROM edge) AS cursor_found
+FROM (VALUES (1)) AS always LEFT JOIN LATERAL (
+  SELECT {_COLUMNS}, seq FROM threads
+  WHERE {owner}{beyond("edge", newest_first=newest_first)} ORDER BY seq {order} LIMIT $2
+) AS page ON true
+ORDER BY page.seq {order}"""
+
+
+@functools.cache
+def _list_items(*, newest_first: bool) -> str:
+    """Return the statement: ``$1`` thread, ``$2`` cursor, ``$3`` limit, ``$4`` types."""
+    order = by_seq(newest_first)
+    mine = "user_id = (SELECT user_id FROM thread) AND thread_id = $1"
+    return f"""
+WITH thread AS (SELECT user_id FROM threads WHERE id = $1 ORDER BY seq LIMIT 1),
+edge AS (SELECT seq FROM thread_items WHERE {mine} AND id = $2)
+SELECT page.id, page.user_id, page.data, EXISTS (SELECT 1 FROM thread) AS found,
+  $2::text IS NULL OR EXISTS (SELECT 1 FROM edge) AS cursor_found
+FROM (VALUES (1)) AS always LEFT JOIN LATERAL (
+  SELECT id, user_id, data, seq FROM thread_items
+  WHERE {mine} AND type = ANY($4::text[]) AND NOT hidden
+    AND {beyond("edge", newest_first=newest_first)}
+  ORDER BY seq {order} LIMIT $3
+) AS page ON true
+ORDER BY page.seq {order}"""
 
 
 class ServerApiThreads:
@@ -75,10 +135,12 @@ class ServerApiThreads:
 
     async def find(self, thread_id: str) -> OwnedThread:
         """Return a thread; raises ``NotFoundError``."""
-        row = await self._database.fetchrow_across_owners("server_api", _FIND, thread_id)
+        row = await self._database.fetchrow_across_owners(
+            "server_api", OwnedThread, _FIND, thread_id
+        )
         if row is None:
             raise NotFoundError(f"Thread {thread_id} not found")
-        return _to_thread(row)
+        return row
 
     async def list_threads(
         self, user_id: str | None, cursor: Cursor, limit: int
@@ -87,11 +149,13 @@ class ServerApiThreads:
         sql = _list_threads(of_user=user_id is not None, newest_first=cursor.newest_first)
         edge = cursor.after or cursor.before
         owner = [] if user_id is None else [user_id]
-        rows = await self._database.fetch_across_owners("server_api", sql, edge, limit + 1, *owner)
+        rows = await self._database.fetch_across_owners(
+            "server_api", _ThreadPageRow, sql, edge, limit + 1, *owner
+        )
         if not rows[0].cursor_found:
             raise NotFoundError(f"Thread {edge} not found")
-        page, more = cursor.arrange([row for row in rows if row.id is not None], limit)
-        return [_to_thread(row) for row in page], more
+        threads = [OwnedThread._make(row[:5]) for row in rows if row.id is not None]
+        return cursor.arrange(threads, limit)
 
     async def list_items(
         self, thread_id: str, cursor: Cursor, limit: int, *, public_url: str
@@ -103,54 +167,12 @@ class ServerApiThreads:
         edge = cursor.after or cursor.before
         sql = _list_items(newest_first=cursor.newest_first)
         rows = await self._database.fetch_across_owners(
-            "server_api", sql, thread_id, edge, limit + 1, SHOWN_TYPES
+            "server_api", _ItemPageRow, sql, thread_id, edge, limit + 1, SHOWN_TYPES
         )
         if not rows[0].found:
             raise NotFoundError(f"Thread {thread_id} not found")
         if not rows[0].cursor_found:
             raise NotFoundError(f"Item {edge} not found")
-        page, more = cursor.arrange([row for row in rows if row.id is not None], limit)
+        items = [_OwnedItem._make(row[:3]) for row in rows if row.id is not None]
+        page, more = cursor.arrange(items, limit)
         return [self._links.show(row.data.encode(), public_url, row.user_id) for row in page], more
-
-
-def _to_thread(row: Row) -> OwnedThread:
-    return OwnedThread(row.id, row.user_id, row.title, row.status, row.created_at)
-
-
-def _beyond(newest_first: bool) -> str:
-    if newest_first:
-        return "seq < coalesce((SELECT seq FROM edge), 9223372036854775807)"
-    return "seq > coalesce((SELECT seq FROM edge), 0)"
-
-
-@functools.cache
-def _list_threads(*, of_user: bool, newest_first: bool) -> str:
-    """Return the statement: ``$1`` cursor, ``$2`` limit, ``$3`` owner. There is always a row."""
-    owner = "user_id = $3 AND " if of_user else ""
-    order = "DESC" if newest_first else "ASC"
-    return f"""
-WITH edge AS (SELECT seq FROM threads WHERE {owner}id = $1 ORDER BY seq LIMIT 1)
-SELECT page.*, $1::text IS NULL OR EXISTS (SELECT 1 FROM edge) AS cursor_found
-FROM (VALUES (1)) AS always LEFT JOIN LATERAL (
-  SELECT id, user_id, title, status, created_at, seq FROM threads
-  WHERE {owner}{_beyond(newest_first)} ORDER BY seq {order} LIMIT $2
-) AS page ON true
-ORDER BY page.seq {order}"""
-
-
-@functools.cache
-def _list_items(*, newest_first: bool) -> str:
-    """Return the statement: ``$1`` thread, ``$2`` cursor, ``$3`` limit, ``$4`` types."""
-    order = "DESC" if newest_first else "ASC"
-    mine = "user_id = (SELECT user_id FROM thread) AND thread_id = $1"
-    return f"""
-WITH thread AS (SELECT user_id FROM threads WHERE id = $1 ORDER BY seq LIMIT 1),
-edge AS (SELECT seq FROM thread_items WHERE {mine} AND id = $2)
-SELECT page.id, page.user_id, page.data, EXISTS (SELECT 1 FROM thread) AS found,
-  $2::text IS NULL OR EXISTS (SELECT 1 FROM edge) AS cursor_found
-FROM (VALUES (1)) AS always LEFT JOIN LATERAL (
-  SELECT id, user_id, data, seq FROM thread_items
-  WHERE {mine} AND type = ANY($4::text[]) AND NOT hidden AND {_beyond(newest_first)}
-  ORDER BY seq {order} LIMIT $3
-) AS page ON true
-ORDER BY page.seq {order}"""

@@ -1,10 +1,7 @@
 """``PostgresStore``: the store contract on Postgres, one statement a step."""
 
-import json
 from collections.abc import Sequence
-from typing import Any, Protocol
-
-from pydantic import TypeAdapter
+from typing import Any, TypeVar
 
 from app.chatkit.context import RequestContext
 from app.chatkit.errors import (
@@ -22,51 +19,32 @@ from app.chatkit.protocol.items import (
     Page,
     ThreadItem,
     ThreadMetadata,
-    ThreadStatus,
     UserMessageItem,
-    is_hidden,
 )
-from app.chatkit.protocol.serialization import clean_text, dump_value, dump_wire, join_page
+from app.chatkit.protocol.serialization import clean_text, join_page
 from app.chatkit.store import Store, create_mark
-from app.db import statements as sql
-from app.db.database import Database
+from app.db.database import Database, RowT
 from app.db.pending_items import PendingItems
-from app.db.pool import IntegrityError, Row
+from app.db.pool import IntegrityError
+from app.db.row_mapping import FileLinks, RowMapping, to_json, to_thread, to_thread_row
+from app.db.statements import attachments as attachment_sql
+from app.db.statements import items as item_sql
+from app.db.statements import threads as thread_sql
+from app.db.statements.fence import Fenced, Statement, Written
+from app.db.statements.items import Begun, ItemPageRow
+from app.db.statements.pages import Order
 
-_ITEM: TypeAdapter[ThreadItem] = TypeAdapter(ThreadItem)
-_ATTACHMENT: TypeAdapter[Attachment] = TypeAdapter(Attachment)
-_STATUS: TypeAdapter[ThreadStatus] = TypeAdapter(ThreadStatus)
-
-_LIST_ITEMS = {
-    (order, visible): sql.list_items(newest_first=order == "desc", visible_only=visible)
-    for order in ("asc", "desc")
-    for visible in (False, True)
-}
-_LIST_THREADS = {order: sql.list_threads(newest_first=order == "desc") for order in ("asc", "desc")}
 TOO_MANY = "Too many answers are being written for you. Please wait until one is finished."
 
 
-class FileLinks(Protocol):
-    """Keeps links that age out of what is stored; ``app.uploads.file_urls.FileUrls`` does."""
-
-    def hide(self, data: bytes, user_id: str) -> bytes:
-        """Return JSON to store."""
-        ...
-
-    def show(self, data: bytes, public_url: str, user_id: str) -> bytes:
-        """Return stored JSON with fresh links."""
-        ...
-
-    def find_attachment_id(self, url: str) -> str | None:
-        """Return the id of the file that a link leads to."""
-        ...
+_WrittenT = TypeVar("_WrittenT", Written, Begun)
 
 
 class PostgresStore(Store[RequestContext]):
     """Threads, items and attachments in Postgres; the owner is ``context.user_id``.
 
     Writes of a run (``context.run``) are fenced: they raise ``RunLostError`` once another replica
-    has taken the run over. ``running_answers`` is how many runs a user may have at a time, on all
+    has taken the run over. ``max_runs`` is how many runs a user may have at a time, on all
     replicas; 0 means that there is no limit. ``outage`` is for how many seconds the statements of a
     run are repeated while the database is away; others fail at once.
     """
@@ -76,37 +54,34 @@ class PostgresStore(Store[RequestContext]):
         database: Database,
         links: FileLinks | None = None,
         *,
-        running_answers: int = 0,
+        max_runs: int = 0,
         outage: float = 0.0,
     ) -> None:
         self._database = database
         self._outage = outage
         self._links = links
-        self._running_answers = running_answers
+        self._mapping = RowMapping(links)
+        self._max_runs = max_runs
 
-    async def _fetch(self, context: RequestContext, statement: str, *values: Any) -> list[Row]:
+    async def _fetch(self, context: RequestContext, statement: Statement[RowT]) -> list[RowT]:
         """Run a statement for the context's owner; a run waits out a database that is away."""
         waits = context.run is not None and not context.interrupted
-        patience = self._outage if waits else 0.0
-        return await self._database.fetch(statement, context.user_id, *values, patience=patience)
-
-    def _hide(self, data: bytes, context: RequestContext) -> str:
-        return (self._links.hide(data, context.user_id) if self._links else data).decode()
-
-    def _show(self, data: str, context: RequestContext) -> bytes:
-        stored = data.encode()
-        return (
-            self._links.show(stored, context.public_url, context.user_id) if self._links else stored
+        return await self._database.fetch(
+            statement.row,
+            statement.sql,
+            context.user_id,
+            *statement.args,
+            patience=self._outage if waits else 0.0,
         )
 
     # --- threads ---------------------------------------------------------------------------------
 
     async def load_thread(self, thread_id: str, context: RequestContext) -> ThreadMetadata:
         """Return a thread; raises ``NotFoundError``."""
-        rows = await self._fetch(context, sql.LOAD_THREAD, thread_id)
+        rows = await self._fetch(context, thread_sql.load(thread_id))
         if not rows:
             raise NotFoundError(f"Thread {thread_id} not found")
-        return _to_thread(rows[0])
+        return to_thread(rows[0])
 
     async def chatkit_begin_turn(self, thread_id: str, context: RequestContext) -> ThreadMetadata:
         """Return a thread and claim it for ``context.run``, in one statement."""
@@ -114,15 +89,8 @@ class PostgresStore(Store[RequestContext]):
         if run is None:
             return await self.load_thread(thread_id, context)
         try:
-            row = await self._database.fetchrow(
-                sql.CLAIM_THREAD,
-                context.user_id,
-                run.id,
-                thread_id,
-                run.kind,
-                run.replica,
-                self._running_answers,
-            )
+            claim = thread_sql.claim(run, thread_id, limit=self._max_runs)
+            row = await self._database.fetchrow(claim.row, claim.sql, context.user_id, *claim.args)
         except IntegrityError:  # deleted meanwhile
             row = None
         if row is None:
@@ -131,23 +99,21 @@ class PostgresStore(Store[RequestContext]):
             raise TooManyRunsError(TOO_MANY)
         if not row.claimed:
             raise ThreadBusyError("Another answer is being written in this thread")
-        return _to_thread(row)
+        return to_thread(row.thread)
 
     async def save_thread(self, thread: ThreadMetadata, context: RequestContext) -> None:
         """Insert or update a thread."""
-        values = _thread_values(thread)
-        await self._write(sql.SAVE_THREAD, context, thread.id, *values, thread.created_at)
+        row = to_thread_row(thread)
+        await self._write(thread_sql.save(row), context)
 
     async def chatkit_save_thread_changes(
         self, thread: ThreadMetadata, changed: frozenset[str], context: RequestContext
     ) -> None:
         """Save the named fields only; raises ``NotFoundError`` if the thread is gone."""
+        row = to_thread_row(thread)
         await self._write(
-            sql.SAVE_THREAD_CHANGES,
+            thread_sql.save_changes(row, sorted(changed)),
             context,
-            thread.id,
-            sorted(changed),
-            *_thread_values(thread),
             missing=f"Thread {thread.id} not found",
         )
 
@@ -155,16 +121,17 @@ class PostgresStore(Store[RequestContext]):
         self, limit: int, after: str | None, order: str, context: RequestContext
     ) -> Page[ThreadMetadata]:
         """Return a page of the owner's threads, by creation."""
-        rows = await self._fetch(context, _LIST_THREADS[_order(order)], after, limit + 1)
+        rows = await self._fetch(context, thread_sql.list_page(after, limit + 1, _order(order)))
         if not rows[0].cursor_found:
             raise NotFoundError(f"Thread {after} not found")
-        threads = [_to_thread(row) for row in rows if row.id is not None]
-        return _to_page(threads, limit)
+        return _to_page([to_thread(row.thread) for row in rows if row.thread], limit)
 
     async def delete_thread(self, thread_id: str, context: RequestContext) -> None:
         """Delete a thread and everything in it; raises ``NotFoundError``."""
         await self._write(
-            sql.DELETE_THREAD, context, thread_id, missing=f"Thread {thread_id} not found"
+            thread_sql.delete(thread_id),
+            context,
+            missing=f"Thread {thread_id} not found",
         )
 
     # --- items -----------------------------------------------------------------------------------
@@ -173,10 +140,10 @@ class PostgresStore(Store[RequestContext]):
         self, thread_id: str, after: str | None, limit: int, order: str, context: RequestContext
     ) -> Page[ThreadItem]:
         """Return a page of items, hidden ones included."""
-        rows = await self._item_rows(thread_id, after, limit, order, context, visible=False)
+        rows = await self._list_items(thread_id, after, limit, order, context, visible=False)
         if not rows[0].cursor_found:
             raise NotFoundError(f"Item {after} not found")
-        items = [self._to_item(row, context) for row in rows if row.id is not None]
+        items = [self._mapping.to_item(row.item, context) for row in rows if row.item]
         return _to_page(items, limit)
 
     async def chatkit_load_items_json(
@@ -186,20 +153,18 @@ class PostgresStore(Store[RequestContext]):
 
         The newest items include what an answer that is being written reads like so far.
         """
-        rows: Sequence[Row]
-        rows = await self._item_rows(thread_id, after, limit, order, context, visible=True)
-        unfinished = PendingItems(rows[0].unfinished, order)
+        rows = await self._list_items(thread_id, after, limit, order, context, visible=True)
+        pending = PendingItems(rows[0].pending, order)
         if not rows[0].cursor_found:
-            unfinished.check_has(after)
-            # The page before ended within the unfinished items: the oldest that a client sees
-            # ahead of the stored ones, and the newest that it sees behind them.
+            pending.check_has(after)
+            # The page before ended within the pending items: the oldest that a client sees ahead
+            # of the stored ones, and the newest that it sees behind them.
             rows = []
             if order == "desc":
-                rows = await self._item_rows(thread_id, None, limit, order, context, visible=True)
-        stored: list[tuple[str, bytes]] = [
-            (row.id, self._show(row.data, context)) for row in rows if row.id is not None
-        ]
-        items = unfinished.join(stored, after)
+                rows = await self._list_items(thread_id, None, limit, order, context, visible=True)
+        found = [row.item for row in rows if row.item]
+        stored = [(item.id, self._mapping.show(item.data, context)) for item in found]
+        items = pending.join(stored, after)
         shown = items[:limit]
         return join_page(
             [data for _, data in shown],
@@ -207,7 +172,7 @@ class PostgresStore(Store[RequestContext]):
             after=shown[-1][0] if shown else None,
         )
 
-    async def _item_rows(
+    async def _list_items(
         self,
         thread_id: str,
         after: str | None,
@@ -216,20 +181,22 @@ class PostgresStore(Store[RequestContext]):
         context: RequestContext,
         *,
         visible: bool,
-    ) -> Sequence[Row]:
-        rows = await self._fetch(
-            context, _LIST_ITEMS[_order(order), visible], thread_id, after, limit + 1
+    ) -> list[ItemPageRow]:
+        """Return a page with one item more than ``limit``; raises ``NotFoundError``."""
+        statement = item_sql.list_page(
+            thread_id, after, limit + 1, _order(order), visible_only=visible
         )
+        rows = await self._fetch(context, statement)
         if not rows[0].found:
             raise NotFoundError(f"Thread {thread_id} not found")
         return rows
 
     async def load_item(self, thread_id: str, item_id: str, context: RequestContext) -> ThreadItem:
         """Return an item; raises ``NotFoundError``."""
-        rows = await self._fetch(context, sql.LOAD_ITEM, thread_id, item_id)
+        rows = await self._fetch(context, item_sql.load(thread_id, item_id))
         if not rows:
             raise NotFoundError(f"Item {item_id} not found")
-        return self._to_item(rows[0], context)
+        return self._mapping.to_item(rows[0], context)
 
     async def add_thread_item(
         self, thread_id: str, item: ThreadItem, context: RequestContext
@@ -241,11 +208,10 @@ class PostgresStore(Store[RequestContext]):
         """Insert an item or replace the one with its id, which keeps its place."""
         if isinstance(item, GeneratedImageItem):
             await self._bind_image(thread_id, item, context)
+        new = self._mapping.to_new_item(item, context)
         await self._write(
-            sql.SAVE_ITEM,
+            item_sql.save(thread_id, new),
             context,
-            thread_id,
-            *self._item_values(item, context),
             missing=f"Thread {thread_id} not found",
         )
 
@@ -257,23 +223,24 @@ class PostgresStore(Store[RequestContext]):
         if item.image is not None and self._links is not None:
             image_id = self._links.find_attachment_id(item.image.url)
         if image_id is not None:
-            await self._write(sql.BIND_GENERATED, context, thread_id, image_id)
+            await self._write(
+                attachment_sql.bind_generated(thread_id, image_id),
+                context,
+            )
 
     async def delete_thread_item(
         self, thread_id: str, item_id: str, context: RequestContext
     ) -> None:
         """Delete an item; an unknown id is harmless."""
-        await self._write(sql.DELETE_ITEM, context, thread_id, item_id)
+        await self._write(item_sql.delete(thread_id, item_id), context)
 
     async def chatkit_delete_items_after(
         self, thread_id: str, item_id: str, context: RequestContext
     ) -> None:
         """Delete every newer item, all or none; raises ``NotFoundError``."""
         await self._write(
-            sql.DELETE_ITEMS_AFTER,
+            item_sql.delete_after(thread_id, item_id),
             context,
-            thread_id,
-            item_id,
             missing=f"Item {item_id} not found",
         )
 
@@ -284,15 +251,12 @@ class PostgresStore(Store[RequestContext]):
         call finds their own claim, and a claim whose call never went on is free for the next one.
         """
         owner = f"{context.run.id if context.run else ''}:{create_id('mark')}"
-        *values, _, created_at = self._item_values(create_mark(thread_id, key), context)
-
-        async def write(statement: str, state: str) -> bool:
-            private = _to_json({"mark": f"{state}:{owner}"})
-            return await self._write(statement, context, thread_id, *values, private, created_at)
-
-        if not await write(sql.MARK_ONCE, "claimed"):
+        mark = self._mapping.to_new_item(create_mark(thread_id, key), context)
+        claimed = mark._replace(private=to_json({"mark": f"claimed:{owner}"}))
+        if not await self._write(item_sql.claim_mark(thread_id, claimed), context):
             return False
-        return await write(sql.SAVE_ITEM, "begun")
+        begun = mark._replace(private=to_json({"mark": f"begun:{owner}"}))
+        return await self._write(item_sql.save(thread_id, begun), context)
 
     async def chatkit_add_user_message(
         self,
@@ -304,18 +268,19 @@ class PostgresStore(Store[RequestContext]):
         new_thread: bool,
     ) -> None:
         """Store a message, bind its attachments and create its thread: all or nothing."""
-        values = [thread.id, *self._item_values(item, context), [each.id for each in attachments]]
+        message = self._mapping.to_new_item(item, context)
+        attachment_ids = [each.id for each in attachments]
         missing = f"Thread {thread.id} not found"
         if new_thread:
-            run = context.run
-            values += [*_thread_values(thread), thread.created_at]
-            values += [run.kind, run.replica] if run else [None, None]
-            values.append(self._running_answers)
-            row = await self._fenced(sql.CREATE_THREAD_WITH_MESSAGE, context, *values)
+            statement = item_sql.begin_thread(
+                to_thread_row(thread), message, attachment_ids, context.run, limit=self._max_runs
+            )
+            row = await self._fenced(statement, context)
             if not row.has_room:
                 raise TooManyRunsError(TOO_MANY)
         else:
-            row = await self._fenced(sql.ADD_USER_MESSAGE, context, *values, missing=missing)
+            statement = item_sql.add_message(thread.id, message, attachment_ids)
+            row = await self._fenced(statement, context, missing=missing)
         if row.found:
             return
         if not attachments:
@@ -326,14 +291,8 @@ class PostgresStore(Store[RequestContext]):
 
     async def save_attachment(self, attachment: Attachment, context: RequestContext) -> None:
         """Insert or update an attachment's metadata."""
-        await self._write(
-            sql.SAVE_ATTACHMENT,
-            context,
-            attachment.id,
-            attachment.thread_id,
-            self._hide(dump_wire(attachment), context),
-            _to_json(attachment.metadata),
-        )
+        row = self._mapping.to_attachment_row(attachment, context)
+        await self._write(attachment_sql.save(row, attachment.thread_id), context)
 
     async def load_attachment(self, attachment_id: str, context: RequestContext) -> Attachment:
         """Return an attachment; raises ``NotFoundError``."""
@@ -343,8 +302,8 @@ class PostgresStore(Store[RequestContext]):
         self, attachment_ids: Sequence[str], context: RequestContext
     ) -> list[Attachment]:
         """Return attachments in the given order; raises ``NotFoundError``."""
-        rows = await self._fetch(context, sql.LOAD_ATTACHMENTS, list(attachment_ids))
-        found = {row.id: self._to_attachment(row, context) for row in rows}
+        rows = await self._fetch(context, attachment_sql.load(attachment_ids))
+        found = {row.id: self._mapping.to_attachment(row, context) for row in rows}
         wanted = [clean_text(each) for each in attachment_ids]
         for each in wanted:
             if each not in found:
@@ -354,9 +313,8 @@ class PostgresStore(Store[RequestContext]):
     async def delete_attachment(self, attachment_id: str, context: RequestContext) -> None:
         """Delete an attachment's metadata; raises ``NotFoundError``."""
         await self._write(
-            sql.DELETE_ATTACHMENT,
+            attachment_sql.delete(attachment_id),
             context,
-            attachment_id,
             missing=f"Attachment {attachment_id} not found",
         )
 
@@ -373,92 +331,42 @@ class PostgresStore(Store[RequestContext]):
             await self.load_thread(thread_id, context)
             return
         await self._write(
-            sql.SAVE_FEEDBACK, context, thread_id, wanted, kind, missing="Thread or item not found"
+            item_sql.save_feedback(thread_id, wanted, kind),
+            context,
+            missing="Thread or item not found",
         )
 
-    def _item_values(self, item: ThreadItem, context: RequestContext) -> list[Any]:
-        """Return id, type, hidden, wire JSON, private JSON and creation time."""
-        private = None
-        if isinstance(item, UserMessageItem):
-            kept = {
-                each.id: each.metadata for each in item.attachments if each.metadata is not None
-            }
-            private = _to_json(kept) if kept else None
-        # The content of a hidden item may be null, and no client sees it.
-        data = self._hide(dump_wire(item, exclude_none=not is_hidden(item)), context)
-        return [item.id, item.type, is_hidden(item), data, private, item.created_at]
-
-    def _to_item(self, row: Row, context: RequestContext) -> ThreadItem:
-        item = _ITEM.validate_json(self._show(row.data, context))
-        if row.private is not None and isinstance(item, UserMessageItem):
-            kept = json.loads(row.private)
-            for attachment in item.attachments:
-                attachment.metadata = kept.get(attachment.id)
-        return item
-
-    def _to_attachment(self, row: Row, context: RequestContext) -> Attachment:
-        attachment = _ATTACHMENT.validate_json(self._show(row.data, context))
-        if row.private is not None:
-            attachment.metadata = json.loads(row.private)
-        return attachment
-
     async def _write(
-        self, statement: str, context: RequestContext, *values: Any, missing: str | None = None
+        self, statement: Fenced[Written], context: RequestContext, *, missing: str | None = None
     ) -> bool:
         """Run a fenced statement; return whether it found what it names.
 
         Raises ``NotFoundError(missing)`` instead where ``missing`` is given.
         """
-        row = await self._fenced(statement, context, *values, missing=missing)
+        row = await self._fenced(statement, context, missing=missing)
         if missing is not None and not row.found:
             raise NotFoundError(missing)
         return row.found
 
     async def _fenced(
-        self, statement: str, context: RequestContext, *values: Any, missing: str | None = None
-    ) -> Row:
-        """Run a fenced statement and return its row; raises ``RunLostError``, ``NotFoundError``."""
+        self, statement: Fenced[_WrittenT], context: RequestContext, *, missing: str | None = None
+    ) -> _WrittenT:
+        """Run a fenced statement and return its row.
+
+        Raises ``RunLostError``, or ``NotFoundError`` where what the row belongs to is not there.
+        """
         run_id = context.run.id if context.run else None
         try:
-            rows = await self._fetch(context, statement, run_id, *values)
-        except IntegrityError as error:  # what the row belongs to is not there
+            rows = await self._fetch(context, statement.of(run_id))
+        except IntegrityError as error:
             raise NotFoundError(missing or "Thread not found") from error
         if not rows or not rows[0].held:
             raise RunLostError(f"Run {run_id} no longer holds its thread")
         return rows[0]
 
 
-# --- rows to models and back ---------------------------------------------------------------------
-
-
-def _order(order: str) -> str:
+def _order(order: str) -> Order:
     return "asc" if order == "asc" else "desc"
-
-
-def _to_json(value: Any) -> str | None:
-    """Return JSON text for a JSONB parameter, cleaned of what JSONB cannot hold."""
-    return None if value is None else dump_value(value).decode()
-
-
-def _thread_values(thread: ThreadMetadata) -> list[Any]:
-    return [
-        thread.title,
-        dump_wire(thread.status).decode(),
-        _to_json(thread.allowed_image_domains),
-        _to_json(thread.metadata),
-    ]
-
-
-def _to_thread(row: Row) -> ThreadMetadata:
-    domains = row.allowed_image_domains
-    return ThreadMetadata(
-        id=row.id,
-        title=row.title,
-        status=_STATUS.validate_json(row.status),
-        allowed_image_domains=None if domains is None else json.loads(domains),
-        metadata=json.loads(row.metadata),
-        created_at=row.created_at,
-    )
 
 
 def _to_page(found: list[Any], limit: int) -> Page[Any]:

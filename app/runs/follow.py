@@ -5,7 +5,6 @@ import json
 import logging
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing, suppress
-from typing import Any
 
 from pydantic import BaseModel, TypeAdapter
 
@@ -23,7 +22,7 @@ from app.chatkit.protocol.serialization import dump_wire
 from app.chatkit.protocol.sse import encode_event, with_frame_id
 from app.chatkit.store import Store
 from app.runs.positions import END, Position, write_position
-from app.runs.repository import RunRepository
+from app.runs.repository import RunRepository, RunRow, RunState
 from app.runs.run import Run
 
 NOTHING = b": that was all\n\n"
@@ -38,7 +37,7 @@ OUT_OF_SIGHT = "The answer cannot be followed right now. Please try again in a m
 MAX_FAILED_LOOKS = 5
 """How many looks in a row may fail, while Postgres restarts say, before the reader is told."""
 
-ENDINGS = {"interrupted": INTERRUPTED, "failed": FAILED}
+ENDINGS: dict[RunState, str] = {"interrupted": INTERRUPTED, "failed": FAILED}
 """What a reader is told of a run that ended in one of these states."""
 
 logger = logging.getLogger("chatkit.runs")
@@ -203,7 +202,7 @@ def _encode_error(message: str) -> bytes:
     return encode_event(ErrorEvent(code="custom", message=message, allow_retry=True))
 
 
-def _read_snapshot(row: Any) -> list[ThreadItem]:
+def _read_snapshot(row: RunRow) -> list[ThreadItem]:
     return _ITEMS.validate_python(json.loads(row.snapshot)) if row.snapshot else []
 
 

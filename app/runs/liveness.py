@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from app.chatkit.protocol.ids import create_id
 from app.runs.log import FrameGate
-from app.runs.replicas import ReplicaLook, ReplicaRepository
+from app.runs.replica_repository import ReplicaLook, ReplicaRepository
 from app.runs.repository import Orphan, RunRepository, SnapshotToSave
 from app.runs.run import Run, Snapshot
 
@@ -174,9 +174,7 @@ class Liveness:
         )
         for orphan in orphans:
             if await self._runs.recover(orphan):
-                logger.warning(
-                    "Ended a run whose replica went silent", extra={"run_id": orphan.run_id}
-                )
+                logger.warning("Ended a run whose replica went silent", extra={"run_id": orphan.id})
         if over := [each.id for each in looks if each.is_over]:
             await self._replicas.forget(over)
 

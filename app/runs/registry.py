@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from app.chatkit.context import RequestContext
 from app.chatkit.errors import NotFoundError
@@ -15,8 +15,8 @@ from app.runs.follow import ENDINGS, follow_run, read_from_state
 from app.runs.liveness import Liveness
 from app.runs.log import RunLog
 from app.runs.positions import Position, read_position
-from app.runs.replicas import ReplicaRepository
-from app.runs.repository import RunRepository
+from app.runs.replica_repository import ReplicaRepository
+from app.runs.repository import RunRepository, RunRow
 from app.runs.run import Run, RunOptions
 
 MAX_ENDED_BYTES = 16 * 1024 * 1024
@@ -137,7 +137,7 @@ class Runs:
                 user_id, thread_id, before=before
             )
             if asked is not None:
-                await self._replicas.signal(asked[1], asked[0])
+                await self._replicas.signal(asked.owner, asked.id)
         elif run.id < before:
             run.stop("stopped")
 
@@ -295,7 +295,7 @@ class Runs:
             del self._ended[run_id]
 
 
-def _ended_unseen(row: Any, position: Position) -> bool:
+def _ended_unseen(row: RunRow, position: Position) -> bool:
     """Return whether a reader of a run cannot know how it ended: badly, or out of their sight."""
     if row.id != position.run_id or position.is_end:
         return False

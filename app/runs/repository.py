@@ -6,7 +6,7 @@ here. Every change names the run's owner and that it is still ``running``.
 
 import json
 from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from app.chatkit.context import TokenUsage
 from app.chatkit.protocol.items import ThreadItem
@@ -14,7 +14,60 @@ from app.chatkit.protocol.serialization import dump_wire
 from app.chatkit.server import INTERRUPTED_NOTE
 from app.db.database import Database
 
-RunState = Literal["completed", "cancelled", "failed", "interrupted"]
+RunEnd = Literal["completed", "cancelled", "failed", "interrupted"]
+"""How a run has ended."""
+
+RunState = Literal["running"] | RunEnd
+
+
+class RunRow(NamedTuple):
+    """A run as every replica can see it.
+
+    ``owner`` is the replica that carries it out; ``snapshot`` is JSON: its pending messages.
+    """
+
+    id: str
+    thread_id: str
+    owner: str
+    state: RunState
+    snapshot: str | None
+    is_cancelled: bool
+
+
+class RunId(NamedTuple):
+    """Which run."""
+
+    id: str
+
+
+class RunOwner(NamedTuple):
+    """Which replica carries a run out."""
+
+    owner: str
+
+
+class OwnedRun(NamedTuple):
+    """Which run, and the replica that carries it out."""
+
+    id: str
+    owner: str
+
+
+class HeldRun(NamedTuple):
+    """A run that is running, as far as the database knows."""
+
+    user_id: str
+    id: str
+    is_cancelled: bool
+
+
+class Orphan(NamedTuple):
+    """A run whose replica is gone."""
+
+    user_id: str
+    id: str
+    owner: str
+
 
 _FINISH = """
 UPDATE runs SET state = $3, finished_at = now(), snapshot = NULL, error_id = $4,
@@ -41,12 +94,12 @@ WHERE user_id = $1 AND thread_id = $2 AND state = 'running' AND cancel_requested
   AND id < $3 COLLATE "C"
 RETURNING id, owner"""
 
-_FIND = """
-SELECT id, thread_id, state, snapshot, cancel_requested_at IS NOT NULL AS is_cancelled
-FROM runs WHERE user_id = $1 AND id = $2"""
+_RUN = "id, thread_id, owner, state, snapshot, cancel_requested_at IS NOT NULL AS is_cancelled"
 
-_FIND_LATEST = """
-SELECT id, owner, state, snapshot FROM runs WHERE user_id = $1 AND thread_id = $2
+_FIND = f"SELECT {_RUN} FROM runs WHERE user_id = $1 AND id = $2"
+
+_FIND_LATEST = f"""
+SELECT {_RUN} FROM runs WHERE user_id = $1 AND thread_id = $2
 ORDER BY state = 'running' DESC, created_at DESC LIMIT 1"""
 
 # Whose replica has ended, and whose replica nobody has heard of for so long that it never will be.
@@ -87,7 +140,7 @@ WITH dead AS (
   WHERE thread_items.type = excluded.type
     AND length(thread_items.data #>> '{content}') < length(excluded.data #>> '{content}')
 )
-SELECT user_id, id, thread_id FROM dead"""
+SELECT id FROM dead"""
 
 
 class SnapshotToSave(NamedTuple):
@@ -96,21 +149,6 @@ class SnapshotToSave(NamedTuple):
     user_id: str
     run_id: str
     items: Sequence[ThreadItem]
-
-
-class HeldRun(NamedTuple):
-    """A run that is running, as far as the database knows."""
-
-    user_id: str
-    is_cancelled: bool
-
-
-class Orphan(NamedTuple):
-    """A run whose replica is gone."""
-
-    user_id: str
-    run_id: str
-    owner: str
 
 
 class RunRepository:
@@ -123,13 +161,13 @@ class RunRepository:
         self,
         user_id: str,
         run_id: str,
-        state: RunState,
+        state: RunEnd,
         *,
         usage: TokenUsage,
         error_id: str | None = None,
     ) -> None:
         """End a run; one that was taken over stays as it is."""
-        await self._database.fetch(
+        await self._database.execute(
             _FINISH,
             user_id,
             run_id,
@@ -144,6 +182,7 @@ class RunRepository:
         """Save the unfinished items of runs; return the ids of the runs still held."""
         rows = await self._database.fetch_across_owners(
             "janitor",
+            RunId,
             _SAVE_SNAPSHOTS,
             [each.user_id for each in snapshots],
             [each.run_id for each in snapshots],
@@ -153,31 +192,32 @@ class RunRepository:
 
     async def find_held(self, replica: str) -> dict[str, HeldRun]:
         """Return the runs that a replica holds, by id."""
-        rows = await self._database.fetch_across_owners("janitor", _FIND_HELD, replica)
-        return {row.id: HeldRun(row.user_id, row.is_cancelled) for row in rows}
+        rows = await self._database.fetch_across_owners("janitor", HeldRun, _FIND_HELD, replica)
+        return {row.id: row for row in rows}
 
     async def request_cancel(self, user_id: str, run_id: str) -> str | None:
         """Ask for a run to be stopped; return the replica to tell, or None if it is not running."""
-        row = await self._database.fetchrow(_REQUEST_CANCEL, user_id, run_id)
+        row = await self._database.fetchrow(RunOwner, _REQUEST_CANCEL, user_id, run_id)
         return None if row is None else row.owner
 
     async def request_cancel_of_thread(
         self, user_id: str, thread_id: str, *, before: str
-    ) -> tuple[str, str] | None:
+    ) -> OwnedRun | None:
         """Ask the run of a thread to stop if it is older than the run ``before``.
 
-        Returns its id and its replica, or None where there is none or it was asked already.
+        Returns it, or None where there is none or it was asked already.
         """
-        row = await self._database.fetchrow(_REQUEST_CANCEL_OF_THREAD, user_id, thread_id, before)
-        return None if row is None else (row.id, row.owner)
+        return await self._database.fetchrow(
+            OwnedRun, _REQUEST_CANCEL_OF_THREAD, user_id, thread_id, before
+        )
 
-    async def find(self, user_id: str, run_id: str) -> Any | None:
-        """Return ``id, thread_id, state, snapshot, is_cancelled`` of a run, or None."""
-        return await self._database.fetchrow(_FIND, user_id, run_id)
+    async def find(self, user_id: str, run_id: str) -> RunRow | None:
+        """Return a run, or None."""
+        return await self._database.fetchrow(RunRow, _FIND, user_id, run_id)
 
-    async def find_latest(self, user_id: str, thread_id: str) -> Any | None:
-        """Return ``id, owner, state, snapshot`` of the run that holds a thread, or held it last."""
-        return await self._database.fetchrow(_FIND_LATEST, user_id, thread_id)
+    async def find_latest(self, user_id: str, thread_id: str) -> RunRow | None:
+        """Return the run that holds a thread or, where none does, held it last; or None."""
+        return await self._database.fetchrow(RunRow, _FIND_LATEST, user_id, thread_id)
 
     async def find_orphans(
         self, *, living: Sequence[str], ended: Sequence[str], unknown_for: float, batch: int = 100
@@ -186,15 +226,14 @@ class RunRepository:
 
         A run of a replica that is in neither list is one if it began ``unknown_for`` seconds ago.
         """
-        rows = await self._database.fetch_across_owners(
-            "janitor", _FIND_ORPHANS, list(living), list(ended), unknown_for, batch
+        return await self._database.fetch_across_owners(
+            "janitor", Orphan, _FIND_ORPHANS, list(living), list(ended), unknown_for, batch
         )
-        return [Orphan(row.user_id, row.id, row.owner) for row in rows]
 
     async def recover(self, orphan: Orphan) -> bool:
         """End a run with what was saved of it; return whether it was this call that did."""
         row = await self._database.fetchrow(
-            _RECOVER, orphan.user_id, orphan.run_id, orphan.owner, INTERRUPTED_NOTE
+            RunId, _RECOVER, orphan.user_id, orphan.id, orphan.owner, INTERRUPTED_NOTE
         )
         return row is not None
 

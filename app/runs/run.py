@@ -19,7 +19,7 @@ from app.chatkit.protocol.sse import encode_event
 from app.chatkit.server import ChatKitServer
 from app.chatkit.streaming.pending_items import is_blank
 from app.runs.log import FrameGate, RunLog
-from app.runs.repository import Orphan, RunRepository, RunState
+from app.runs.repository import Orphan, RunEnd, RunRepository
 
 logger = logging.getLogger("chatkit.runs")
 
@@ -182,7 +182,7 @@ class Run:
     # --- the task --------------------------------------------------------------------------------
 
     async def _carry_out(self) -> None:
-        state: RunState = "failed"
+        state: RunEnd = "failed"
         set_user_agent()  # for all of this task, so that no step has to
         try:
             pipeline = await self._open()
@@ -204,7 +204,7 @@ class Run:
             self._is_writing = True
             await self._end(state)
 
-    def _settled_state(self) -> RunState:
+    def _settled_state(self) -> RunEnd:
         return "failed" if self._pipeline is not None and self._pipeline.failed else "completed"
 
     async def _open(self) -> TurnPipeline[Any]:
@@ -274,7 +274,7 @@ class Run:
     def _has_lost_text(self) -> bool:
         return self._pipeline is not None and self._pipeline.has_lost_text
 
-    async def _end(self, state: RunState) -> None:
+    async def _end(self, state: RunEnd) -> None:
         self.ending = True
         if self._has_lost_text and self.log.is_holding:
             self.log.discard_held()
@@ -287,7 +287,7 @@ class Run:
             await self._write_end(state)
         self.log.close()
 
-    async def _tell_end(self, state: RunState) -> None:
+    async def _tell_end(self, state: RunEnd) -> None:
         """Tell whoever still reads what became of the items, and why the answer ends here."""
         if state == "interrupted" and await self._is_deleted():
             return
@@ -310,7 +310,7 @@ class Run:
             logger.exception("Could not look why a run was lost", extra={"run_id": self.id})
             return False
 
-    async def _write_end(self, state: RunState) -> None:
+    async def _write_end(self, state: RunEnd) -> None:
         """Write down how the run ended; try again for a while if the database is away.
 
         Heartbeats go on meanwhile, so that nobody takes it over. Its readers do not wait for it,

@@ -27,7 +27,6 @@ from app.chatkit.protocol.items import (
 from app.chatkit.protocol.requests import AttachmentCreateParams
 from app.chatkit.protocol.serialization import clean_text, dump_wire
 from app.chatkit.store import AttachmentContent, AttachmentStore
-from app.db.attachments import AttachmentRepository
 from app.errors import ForbiddenError, PayloadTooLargeError
 from app.uploads.attempts import (
     INCOMING_PREFIX,
@@ -42,6 +41,7 @@ from app.uploads.file_urls import FileUrls
 from app.uploads.limits import UploadLimits
 from app.uploads.previews import create_preview, is_image
 from app.uploads.receiving import CheckedBytes, IncomingFile, clean_name, too_large
+from app.uploads.repository import AttachmentRepository, UploadRow
 from app.uploads.sniffing import clean_type, sniff
 from app.uploads.storage import Storage
 
@@ -264,7 +264,7 @@ class UploadStore(AttachmentStore[RequestContext]):
         return [await self._finish_one(each, rows.get(each.id), context) for each in attachments]
 
     async def _finish_one(
-        self, attachment: Attachment, row: Any | None, context: RequestContext
+        self, attachment: Attachment, row: UploadRow | None, context: RequestContext
     ) -> Attachment:
         if row is None:
             raise NotFoundError(f"Attachment {attachment.id} not found")
@@ -277,11 +277,12 @@ class UploadStore(AttachmentStore[RequestContext]):
         if size is None:
             raise not_there
         key = new_key(context.user_id, attachment.id)
-        if await self.attempts.begin(context.user_id, attachment.id, key) is None:
+        announced = await self.attempts.begin(context.user_id, attachment.id, key)
+        if announced is None:
             raise not_there
         try:
             async with self.attempts.keep_alive(context.user_id, attachment.id, key):
-                return await self._check_incoming(attachment, key, size, row.size, context)
+                return await self._check_incoming(attachment, key, size, announced.size, context)
         except (UnprocessableError, PayloadTooLargeError):
             await asyncio.shield(self.attempts.discard(context.user_id, attachment.id, key))
             raise
@@ -315,8 +316,8 @@ class UploadStore(AttachmentStore[RequestContext]):
 
     async def find_finished(self, user_id: str, attachment_id: str) -> StoredFile | None:
         """Return what is known of a user's finished file, or None."""
-        row = await self.repository.find(user_id, attachment_id)
-        if row is None or row.upload_state != "finished" or row.storage_key is None:
+        row = await self.repository.find_finished(user_id, attachment_id)
+        if row is None:
             return None
         name = load_attachment(row.data).name
         return StoredFile(

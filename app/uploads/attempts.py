@@ -10,9 +10,8 @@ import logging
 import secrets
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from typing import Any
 
-from app.db.attachments import AttachmentRepository
+from app.uploads.repository import AttachmentRepository, ClaimedRow
 from app.uploads.storage import Storage
 
 PREVIEW_SUFFIX = ".preview"
@@ -52,7 +51,7 @@ class UploadAttempts:
         self._storage = storage
         self._abandoned = abandoned
 
-    async def begin(self, user_id: str, attachment_id: str, key: str) -> Any | None:
+    async def begin(self, user_id: str, attachment_id: str, key: str) -> ClaimedRow | None:
         """Begin to upload to ``key``; return the file's row, None if there is nothing to begin."""
         row = await self._repository.claim(user_id, attachment_id, key, abandoned=self._abandoned)
         if row is not None and row.key_before not in (None, key):

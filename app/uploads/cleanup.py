@@ -6,10 +6,9 @@ Bytes go before their row, so whoever dies in between leaves the row for the nex
 
 import asyncio
 import logging
-from typing import Any
 
-from app.db.attachments import AttachmentRepository
 from app.uploads.attachments import UploadStore
+from app.uploads.repository import AttachmentRepository, FileKey
 
 BATCH = 100
 
@@ -51,23 +50,23 @@ class UploadCleanup:
     async def tidy(self) -> int:
         """Remove everything that is to go; return how many files that were."""
         removed = 0
-        while rows := await self._repository.stale(older_than=self._keep, batch=BATCH):
-            gone = [row for row in rows if await self._remove(row)]
+        while files := await self._repository.list_stale(older_than=self._keep, batch=BATCH):
+            gone = [each for each in files if await self._remove(each)]
             await self._repository.forget_across(gone)
             removed += len(gone)
-            if len(gone) < len(rows) or len(rows) < BATCH:
+            if len(gone) < len(files) or len(files) < BATCH:
                 break
         removed += await self._uploads.sweep_incoming(keep=self._keep)
         if removed:
             logger.info("Removed files that were deleted or never sent", extra={"files": removed})
         return removed
 
-    async def _remove(self, row: Any) -> bool:
+    async def _remove(self, file: FileKey) -> bool:
         try:
-            await self._uploads.attempts.remove_bytes(row.user_id, row.id)
+            await self._uploads.attempts.remove_bytes(file.user_id, file.id)
         except Exception:
             # The storage may be away for a while; the row stays for the next time.
-            logger.exception("A file could not be removed", extra={"attachment_id": row.id})
+            logger.exception("A file could not be removed", extra={"attachment_id": file.id})
             return False
         return True
 

@@ -640,7 +640,7 @@ async def test_text_turn_takes_few_statements_when_the_store_is_postgres(
     events = await stream(server, say(None), context(1))
     assert len(statements) == 2  # thread, run and message; answer
     end = "UPDATE runs SET state = 'completed' WHERE user_id = $1"
-    await Database(pool).fetch(end, user_id)
+    await Database(pool).execute(end, user_id)
     statements.clear()
     server.script = [added(answer("b")), delta("b", "Hi"), done(answer("b", "Hi"))]
     await stream(server, say(events[0]["thread"]["id"]), context(2))

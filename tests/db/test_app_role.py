@@ -4,6 +4,7 @@ import tempfile
 import uuid
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from sqlalchemy.engine import make_url
@@ -22,6 +23,12 @@ WHO = """
 SELECT current_user AS name, rolsuper OR rolbypassrls AS above,
   (SELECT tableowner = current_user FROM pg_tables WHERE tablename = 'threads') AS owns
 FROM pg_roles WHERE rolname = current_user"""
+
+
+class SeenRow(NamedTuple):
+    me: str
+    id: str
+
 
 MakeUser = Callable[[str], Awaitable[Settings]]
 
@@ -66,8 +73,8 @@ async def test_application_has_a_role_of_its_own_when_its_user_may_make_roles(
         (who,) = await pool.fetch(WHO, [])
         assert (who.name, who.above, who.owns) == ("chatkit_app", False, False)
         await _furnish(Database(pool), "ada")
-        assert len(await Database(pool).fetch(SEEN, "ada")) == 1
-        assert await Database(pool).fetch(SEEN, "eve") == []
+        assert len(await Database(pool).fetch(SeenRow, SEEN, "ada")) == 1
+        assert await Database(pool).fetch(SeenRow, SEEN, "eve") == []
     finally:
         await pool.close()
 
@@ -97,8 +104,8 @@ async def test_ordinary_user_is_held_by_the_policies_on_its_own_tables(
         (who,) = await pool.fetch(WHO, [])
         assert (who.above, who.owns) == (False, True)
         await _furnish(Database(pool), "ada")
-        assert len(await Database(pool).fetch(SEEN, "ada")) == 1
-        assert await Database(pool).fetch(SEEN, "eve") == []
+        assert len(await Database(pool).fetch(SeenRow, SEEN, "ada")) == 1
+        assert await Database(pool).fetch(SeenRow, SEEN, "eve") == []
     finally:
         await pool.close()
 
@@ -150,7 +157,7 @@ async def test_replica_is_not_ready_when_its_user_cannot_work_any_more(
 
 
 async def _furnish(database: Database, user_id: str) -> None:
-    await database.fetch(
+    await database.execute(
         """
 INSERT INTO threads (user_id, id, status, metadata, created_at)
 VALUES ($1, $2, '{"type": "active"}', '{}', now())""",

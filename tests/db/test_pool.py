@@ -4,7 +4,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from asyncpg import PostgresError, QueryCanceledError
@@ -18,6 +18,12 @@ from app.db.pool import (
     create_pool,
 )
 from tests.support.databases import settings_for
+
+
+class WaitedRow(NamedTuple):
+    pg_sleep: str
+    owner: str
+
 
 MakePool = Callable[..., ConnectionPool]
 
@@ -177,7 +183,7 @@ async def test_statement_is_sent_once_more_when_its_connection_breaks(
 ) -> None:
     database = Database(make_pool())
     waits = "SELECT pg_sleep(CASE WHEN $2::int = 1 THEN 0.4 END), $1 AS owner"
-    asking = asyncio.create_task(database.fetch(waits, "user_x", 1))
+    asking = asyncio.create_task(database.fetch(WaitedRow, waits, "user_x", 1))
     await asyncio.sleep(0.1)
     await pool.fetch(END_OTHERS, [])
     assert (await asking)[0].owner == "user_x"

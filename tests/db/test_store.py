@@ -34,9 +34,10 @@ from app.chatkit.protocol.items import (
 from app.chatkit.protocol.items import Page as PageOf
 from app.chatkit.protocol.serialization import dump_wire
 from app.chatkit.store import Store
-from app.db import statements as sql
 from app.db.database import Database
 from app.db.pool import ConnectionLostError, ConnectionPool
+from app.db.statements import items as item_sql
+from app.db.statements.fence import Fenced, Written
 from app.db.store import PostgresStore
 from tests.support.databases import transaction
 from tests.support.memory_store import MemoryStore
@@ -586,8 +587,8 @@ async def test_mark_is_the_next_calls_when_the_one_that_claimed_it_never_went_on
     await postgres.chatkit_begin_turn(THREAD_ID, cut)
     write = postgres._write
 
-    async def lose_the_second_step(statement: str, *args: Any, **kwargs: Any) -> bool:
-        if statement == sql.SAVE_ITEM:
+    async def lose_the_second_step(statement: Fenced[Written], *args: Any, **kwargs: Any) -> bool:
+        if statement.sql == item_sql._SAVE:
             raise StoreUnavailableError("cut")
         return await write(statement, *args, **kwargs)
 
@@ -678,7 +679,7 @@ async def load_feedback(store: AnyStore, context: Context) -> dict[str, str]:
 
 
 async def query(store: PostgresStore, sql: str, context: Context, *values: Any) -> Sequence[Any]:
-    return await store._database.fetch(sql, context.user_id, *values)
+    return await store._database._pool.fetch(sql, [context.user_id, *values])
 
 
 def run_of(context: Context, run_id: str = "run_1") -> Context:

@@ -13,8 +13,8 @@ from app.chatkit.protocol.items import ThreadMetadata
 from app.db.database import Database
 from app.db.pool import ConnectionPool
 from app.db.store import PostgresStore
-from app.runs.replicas import ReplicaRepository
-from app.runs.repository import Orphan, RunRepository, RunState, SnapshotToSave
+from app.runs.replica_repository import ReplicaRepository
+from app.runs.repository import Orphan, RunEnd, RunRepository, SnapshotToSave
 from tests.support.samples import MOMENT, THREAD_ID, answer
 from tests.support.standing_world import AWAY, StandingWorld
 
@@ -65,7 +65,7 @@ async def items_of(engine: AsyncEngine, user_id: str) -> list[tuple[str, str]]:
         return [(row[0], row[1]) for row in found.all()]
 
 
-async def end(engine: AsyncEngine, user_id: str, state: RunState = "completed") -> None:
+async def end(engine: AsyncEngine, user_id: str, state: RunEnd = "completed") -> None:
     async with engine.connect() as connection:
         await connection.execute(
             text("UPDATE runs SET state = :state WHERE user_id = :user AND id = 'run_1'"),
@@ -186,7 +186,7 @@ async def test_orphans_are_runs_of_replicas_that_ended_or_were_never_heard_of(
         found = await runs.find_orphans(
             living=[*living, AWAY], ended=ended, unknown_for=seconds, batch=1000
         )
-        assert not any(each.run_id.startswith("wld_") for each in found)
+        assert not any(each.id.startswith("wld_") for each in found)
         return Orphan(user_id, "run_1", replica_of(user_id)) in found
 
     assert not await is_orphan([replica_of(user_id)], [], 0)

@@ -58,7 +58,7 @@ async def furnish(pool: ConnectionPool, user_id: str) -> Ids:
     # As if another replica were writing; it says so from the future, so nobody ends it.
     context.run = RunIdentity(ids.run, "threads.add_user_message", "rep_elsewhere")
     await store.chatkit_begin_turn(ids.thread, context)
-    await database.fetch_across_owners(
+    await database.execute_across_owners(
         "janitor",
         "INSERT INTO replicas (id, heartbeat_at) VALUES ($1, now() + interval '1 day')"
         " ON CONFLICT (id) DO NOTHING",

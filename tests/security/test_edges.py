@@ -439,7 +439,7 @@ async def test_answers_on_other_replicas_count_too(
     session = await application.services.sessions.verify(secret)
     assert session is not None
     assert session.running == 0
-    await application.services.database.fetch(
+    await application.services.database.execute(
         "INSERT INTO runs (user_id, id, thread_id, kind, owner) VALUES ($1, $2, $3, $4, $5)",
         user_id,
         f"run_{user_id}",

@@ -8,7 +8,7 @@ that is missing must show, or this test would prove nothing.
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from asyncpg import PostgresError
@@ -19,9 +19,9 @@ from app.auth.sessions import ChatSessions
 from app.chatkit.context import RequestContext, RunIdentity, TokenUsage
 from app.chatkit.errors import NotFoundError, ThreadBusyError, UnprocessableError
 from app.chatkit.protocol.items import ThreadMetadata, UserMessageItem
-from app.db import statements, store
-from app.db.database import Database
+from app.db.database import Database, Found
 from app.db.pool import ConnectionPool, create_pool
+from app.db.statements import attachments, items, threads
 from app.db.store import PostgresStore, RunLostError
 from app.runs import repository
 from app.runs.repository import RunRepository
@@ -150,34 +150,33 @@ async def try_out(attempt: Attempt, ids: Ids) -> str:
 
 def mutants() -> Iterator[tuple[str, Any, Any, str]]:
     """Yield every statement with one owner filter less: where it is kept, and the new text."""
-    places: list[tuple[Any, Any, str]] = [
-        (module, name, value)
-        for module in (statements, repository)
-        for name, value in vars(module).items()
-        if isinstance(value, str) and name.isupper() and not name.startswith("_F")
-    ]
-    places += [(repository, name, getattr(repository, name)) for name in ("_FINISH", "_FIND")]
-    places.append((repository, "_FIND_LATEST", repository._FIND_LATEST))
-    for table in ("_LIST_ITEMS", "_LIST_THREADS"):
-        kept = getattr(store, table)
-        places += [(kept, key, sql) for key, sql in kept.items()]
-    for holder, key, sql in places:
+    places: list[tuple[str, Any, Any, str]] = []
+    for module in (threads, items, attachments, repository):
+        place = module.__name__.rpartition(".")[2]
+        for name, value in vars(module).items():
+            if not (name.startswith("_") and name.isupper()):
+                continue
+            if isinstance(value, str):
+                places.append((f"{place}.{name}", module, name, value))
+            elif isinstance(value, dict):
+                places += [(f"{place}.{name} {key}", value, key, value[key]) for key in value]
+    for title, holder, key, sql in places:
         for number, found in enumerate(FILTER.finditer(sql), start=1):
             mutant = f"{sql[: found.start()]}true{sql[found.end() :]}"
-            yield f"{key} #{number}", holder, key, mutant
+            yield f"{title} #{number}", holder, key, mutant
 
 
 MUTANTS = list(mutants())
 TELLING = {
-    "LOAD_THREAD #1",
-    "LOAD_ITEM #1",
-    "LOAD_ATTACHMENTS #1",
-    "SAVE_THREAD_CHANGES #2",
-    "DELETE_ITEM #2",
-    "DELETE_THREAD #3",
-    "DELETE_ATTACHMENT #2",
-    "_FIND #1",
-    "_FINISH #1",
+    "threads._LOAD #1",
+    "items._LOAD #1",
+    "attachments._LOAD #1",
+    "threads._SAVE_CHANGES #2",
+    "items._DELETE #2",
+    "threads._DELETE #3",
+    "attachments._DELETE #2",
+    "repository._FIND #1",
+    "repository._FINISH #1",
 }
 """Those that let something out by themselves, without row-level security."""
 
@@ -256,6 +255,10 @@ def test_telling_mutants_exist() -> None:
 # --- a developer's own query ---------------------------------------------------------------------
 
 
+class CountRow(NamedTuple):
+    number: int
+
+
 @pytest.mark.parametrize("table", TABLES)
 async def test_own_query_finds_nothing_when_it_forgets_the_owner(
     guarded_pool: ConnectionPool, owner: str, table: str
@@ -270,7 +273,8 @@ async def test_own_query_finds_the_owners_rows_when_it_says_who_asks(
 ) -> None:
     database = Database(guarded_pool)
     count = "SELECT count(*) AS number FROM threads WHERE $1 <> ''"
-    row, other = await database.fetchrow(count, owner), await database.fetchrow(count, user_id)
+    row = await database.fetchrow(CountRow, count, owner)
+    other = await database.fetchrow(CountRow, count, user_id)
     assert row is not None
     assert other is not None
     assert (row.number, other.number) == (1, 0)
@@ -290,7 +294,7 @@ async def test_rows_cannot_be_given_to_somebody_else(
     guarded_pool: ConnectionPool, owner: str
 ) -> None:
     with pytest.raises(PostgresError, match="row-level security"):
-        await Database(guarded_pool).fetch(
+        await Database(guarded_pool).execute(
             "UPDATE threads SET user_id = 'thief', id = 'thr_x' WHERE user_id = $1", owner
         )
 
@@ -321,7 +325,7 @@ async def test_rows_cannot_be_given_to_somebody_else(
 async def test_scope_reaches_no_further_than_its_work(
     guarded_pool: ConnectionPool, owner: str, scope: Any, statement: str
 ) -> None:
-    assert await Database(guarded_pool).fetch_across_owners(scope, statement) == []
+    assert await Database(guarded_pool).fetch_across_owners(scope, Found, statement) == []
 
 
 @pytest.mark.parametrize(
@@ -345,13 +349,13 @@ async def test_scope_reaches_no_further_than_its_work(
 async def test_scope_writes_no_more_than_its_work(
     guarded_pool: ConnectionPool, pool: ConnectionPool, owner: str, scope: Any, statement: str
 ) -> None:
-    await Database(pool).fetch(
+    await Database(pool).execute(
         "INSERT INTO threads (user_id, id, status) VALUES ($1, 'thr_quiet', '{}') "
         "ON CONFLICT DO NOTHING",
         owner,
     )
     with pytest.raises(PostgresError, match="row-level security"):
-        await Database(guarded_pool).fetch_across_owners(scope, statement)
+        await Database(guarded_pool).execute_across_owners(scope, statement)
 
 
 async def test_cancelled_session_cannot_be_brought_back(
@@ -362,7 +366,7 @@ async def test_cancelled_session_cannot_be_brought_back(
     minted = await sessions.mint(user_id, ttl=600)
     await sessions.cancel(minted.client_secret)
     revive = "UPDATE chat_sessions SET cancelled_at = NULL WHERE id = $1 RETURNING 1"
-    assert await database.fetch_across_owners("sessions", revive, minted.id) == []
+    assert await database.fetch_across_owners("sessions", Found, revive, minted.id) == []
     assert await sessions.verify(minted.client_secret) is None
 
 

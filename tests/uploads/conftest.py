@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 
 from app.chatkit.context import RequestContext
-from app.db.attachments import AttachmentRepository
 from app.db.database import Database
 from app.db.pool import ConnectionPool
 from app.db.store import PostgresStore
 from app.uploads.attachments import UploadStore
 from app.uploads.file_urls import FileUrls
 from app.uploads.limits import UploadLimits
+from app.uploads.repository import AttachmentRepository
 from app.uploads.storage import Storage
 from tests.uploads.room import PUBLIC_URL, MakeRoom, Room
 

@@ -17,11 +17,11 @@ from app.chatkit.protocol.items import (
     UserMessageTextContent,
     now,
 )
-from app.db.attachments import AttachmentRepository
 from app.db.store import PostgresStore
 from app.uploads.attachments import UploadStore
 from app.uploads.cleanup import UploadCleanup
 from app.uploads.receiving import IncomingFile
+from app.uploads.repository import AttachmentRepository
 
 PUBLIC_URL = "http://chat.test"
 
@@ -57,7 +57,7 @@ class Room:
 
     async def states(self) -> dict[str, str]:
         """Return the states of the user's files by id."""
-        rows = await self.repository.of_user(self.context.user_id)
+        rows = await self.repository.list_of_user(self.context.user_id)
         return {row.id: row.upload_state for row in rows}
 
 

@@ -325,11 +325,11 @@ async def test_upload_is_renewed_while_it_is_under_way(
 
     async def slowly() -> AsyncIterator[bytes]:
         yield b"hel"
-        (before,) = await room.repository.of_user(room.context.user_id)
+        (before,) = await room.repository.list_of_user(room.context.user_id)
         assert before.upload_state == "uploading"
         async with asyncio.timeout(10):
             while True:
-                (row,) = await room.repository.of_user(room.context.user_id)
+                (row,) = await room.repository.list_of_user(room.context.user_id)
                 if row.touched_at > before.touched_at:
                     break
         yield b"lo"
@@ -443,7 +443,7 @@ async def test_cleanup_tries_again_when_the_storage_was_away(
         await room.cleanup(keep=0).tidy()
     assert list((await room.states()).values()) == ["deleted"]
     before = now()
-    (row,) = await room.repository.of_user(room.context.user_id)
+    (row,) = await room.repository.list_of_user(room.context.user_id)
     assert (before - row.touched_at).total_seconds() < 60  # at the end of the queue again
     await room.cleanup(keep=0).tidy()
     assert await room.states() == {}

@@ -7,9 +7,9 @@ its next heartbeat, and goes on under a new id; the runs it had are no longer it
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
-from app.db.database import Database
+from app.db.database import Database, Found
 
 # What was handled leaves the row only now, so a lost reply loses no signal.
 _RENEW = """
@@ -22,12 +22,12 @@ RETURNING signals"""
 _LOOK = """
 SELECT id, heartbeat_at, ended_at IS NOT NULL AS has_ended,
   heartbeat_at < now() - make_interval(secs => $1) AS is_silent,
-  ended_at < now() - make_interval(secs => $2) AS is_over
+  coalesce(ended_at < now() - make_interval(secs => $2), false) AS is_over
 FROM replicas ORDER BY id"""
 
 _DECLARE_ENDED = """
 UPDATE replicas SET ended_at = now()
-WHERE id = $1 AND ended_at IS NULL AND heartbeat_at = $2 RETURNING 1"""
+WHERE id = $1 AND ended_at IS NULL AND heartbeat_at = $2 RETURNING true AS found"""
 
 _END = "UPDATE replicas SET ended_at = now() WHERE id = $1 AND ended_at IS NULL"
 
@@ -40,6 +40,12 @@ WHERE id = $1 AND ended_at IS NULL AND NOT $2::text = ANY(signals)"""
 REMEMBERED = 3600.0
 """For how many seconds the row of a replica that has ended is kept: what it still tried to begin
 while it was paused is found by it."""
+
+
+class Signals(NamedTuple):
+    """The runs that a replica should look at."""
+
+    signals: list[str]
 
 
 class ReplicaLook(NamedTuple):
@@ -64,32 +70,32 @@ class ReplicaRepository:
         ``handled`` are those of earlier replies that need no look any more. None means that the
         replica was declared ended.
         """
-        row = await self._database.fetchrow_across_owners("janitor", _RENEW, replica, list(handled))
-        return None if row is None else cast("list[str]", row.signals)
+        row = await self._database.fetchrow_across_owners(
+            "janitor", Signals, _RENEW, replica, list(handled)
+        )
+        return None if row is None else row.signals
 
     async def look(self, *, silent_for: float) -> list[ReplicaLook]:
         """Return all replicas that are remembered; ``silent_for`` is in seconds."""
-        rows = await self._database.fetch_across_owners("janitor", _LOOK, silent_for, REMEMBERED)
-        return [
-            ReplicaLook(row.id, row.heartbeat_at, row.has_ended, row.is_silent, row.is_over is True)
-            for row in rows
-        ]
+        return await self._database.fetch_across_owners(
+            "janitor", ReplicaLook, _LOOK, silent_for, REMEMBERED
+        )
 
     async def declare_ended(self, replica: str, heartbeat_at: datetime) -> bool:
         """End a replica that said nothing since ``heartbeat_at``; return whether that was so."""
         rows = await self._database.fetch_across_owners(
-            "janitor", _DECLARE_ENDED, replica, heartbeat_at
+            "janitor", Found, _DECLARE_ENDED, replica, heartbeat_at
         )
         return bool(rows)
 
     async def end(self, replica: str) -> None:
         """Say that a replica carries nothing out any more."""
-        await self._database.fetch_across_owners("janitor", _END, replica)
+        await self._database.execute_across_owners("janitor", _END, replica)
 
     async def forget(self, replicas: Sequence[str]) -> None:
         """Delete the rows of replicas that ended long ago."""
-        await self._database.fetch_across_owners("janitor", _FORGET, list(replicas))
+        await self._database.execute_across_owners("janitor", _FORGET, list(replicas))
 
     async def signal(self, replica: str, run_id: str) -> None:
         """Ask a replica to look at one of its runs; one that has ended needs no telling."""
-        await self._database.fetch_across_owners("janitor", _SIGNAL, replica, run_id)
+        await self._database.execute_across_owners("janitor", _SIGNAL, replica, run_id)

@@ -6,12 +6,68 @@ the state before it, so of two that race one wins.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from datetime import datetime
+from typing import Literal, NamedTuple
 
-from app.db.database import Database
+from app.db.database import Database, Found
 
-_COLUMNS = """user_id, id, thread_id, data, size, sniffed_type, upload_state, storage_key, digest,
-  preview_type, created_at, touched_at"""
+UploadState = Literal["pending", "uploading", "finished", "deleted"]
+
+
+class UploadRow(NamedTuple):
+    """A file as it is stored; ``data`` is the attachment in JSON.
+
+    What is known of the bytes is null until they are there: ``storage_key`` while nobody sends
+    them, the rest until they are checked; all of it for an attachment that the store was given.
+    """
+
+    id: str
+    data: str
+    size: int | None
+    sniffed_type: str | None
+    upload_state: UploadState
+    storage_key: str | None
+    digest: str | None
+    preview_type: str | None
+    touched_at: datetime
+
+
+class ClaimedRow(NamedTuple):
+    """A file that is being sent now: its attachment and size as announced.
+
+    ``key_before`` is where it was sent before.
+    """
+
+    data: str
+    size: int
+    key_before: str | None
+
+
+class FinishedRow(NamedTuple):
+    """A file whose bytes are there and checked."""
+
+    data: str
+    storage_key: str
+    sniffed_type: str
+    size: int
+    preview_type: str | None
+    digest: str
+
+
+class FileKey(NamedTuple):
+    """Which file, and whose."""
+
+    user_id: str
+    id: str
+
+
+class Room(NamedTuple):
+    """How many bytes were reserved."""
+
+    size: int
+
+
+_COLUMNS = ", ".join(UploadRow._fields)
 
 # ``upload_room`` holds a lock of the owner's until the row is there: two that come at once are
 # counted one after the other.
@@ -24,45 +80,50 @@ ON CONFLICT (user_id, id) DO UPDATE SET id = excluded.id
 RETURNING size"""
 
 _FIND = f"SELECT {_COLUMNS} FROM attachments WHERE user_id = $1 AND id = $2"
+_FIND_FINISHED = f"""
+SELECT {", ".join(FinishedRow._fields)} FROM attachments
+WHERE user_id = $1 AND id = $2 AND upload_state = 'finished' AND storage_key IS NOT NULL"""
 _FIND_MANY = f"""
 SELECT {_COLUMNS} FROM attachments
 WHERE user_id = $1 AND id = ANY($2::text[]) AND upload_state <> 'deleted'"""
 
 # An upload whose server died in the middle can be taken up again after a while. Who takes it up
 # writes to a place of its own: the key in the row says whose the upload is.
-_CLAIM = f"""
+_CLAIM = """
 UPDATE attachments SET upload_state = 'uploading', touched_at = now(), storage_key = $3
 FROM (
   SELECT storage_key AS key_before FROM attachments WHERE user_id = $1 AND id = $2 FOR UPDATE
 ) AS before
 WHERE user_id = $1 AND id = $2 AND (upload_state = 'pending' OR (upload_state = 'uploading'
   AND (storage_key = $3 OR touched_at < now() - make_interval(secs => $4))))
-RETURNING {_COLUMNS}, key_before"""
+RETURNING data, size, key_before"""
 
 _TOUCH = """
 UPDATE attachments SET touched_at = now()
-WHERE user_id = $1 AND id = $2 AND storage_key = $3 AND upload_state = 'uploading' RETURNING 1"""
+WHERE user_id = $1 AND id = $2 AND storage_key = $3 AND upload_state = 'uploading'
+RETURNING true AS found"""
 
 _RELEASE = """
 UPDATE attachments SET upload_state = 'pending', touched_at = now(), storage_key = NULL
-WHERE user_id = $1 AND id = $2 AND storage_key = $3 AND upload_state = 'uploading' RETURNING 1"""
+WHERE user_id = $1 AND id = $2 AND storage_key = $3 AND upload_state = 'uploading'
+RETURNING true AS found"""
 
 _FINISH = """
 UPDATE attachments SET upload_state = 'finished', touched_at = now(), data = $4::jsonb,
   size = $5, digest = $6, sniffed_type = $7, preview_type = $8
 WHERE user_id = $1 AND id = $2 AND storage_key = $3
-  AND upload_state IN ('uploading', 'finished') RETURNING 1"""
+  AND upload_state IN ('uploading', 'finished') RETURNING true AS found"""
 
 _TOMBSTONE = """
 UPDATE attachments SET upload_state = 'deleted', touched_at = now()
 WHERE user_id = $1 AND id = $2 AND upload_state <> 'deleted'
-  AND ($3::text IS NULL OR storage_key = $3) RETURNING 1"""
+  AND ($3::text IS NULL OR storage_key = $3) RETURNING true AS found"""
 
 _FORGET = """
 DELETE FROM attachments
 WHERE user_id = $1 AND id = ANY($2::text[]) AND upload_state = 'deleted'"""
 
-_OF_USER = f"SELECT {_COLUMNS} FROM attachments WHERE user_id = $1"
+_LIST_OF_USER = f"SELECT {_COLUMNS} FROM attachments WHERE user_id = $1"
 
 # What cannot be removed goes to the end of the queue, so that it keeps nothing else back.
 _STALE = """
@@ -97,7 +158,7 @@ class AttachmentRepository:
         size: int,
         least: int,
         storage_key: str | None,
-        state: str,
+        state: UploadState,
         quota: int,
     ) -> int | None:
         """Announce a file and reserve ``size`` bytes for it, or what is left of ``quota``.
@@ -105,36 +166,44 @@ class AttachmentRepository:
         Returns how many that are; None if there are not even ``least`` left.
         """
         row = await self._database.fetchrow(
-            _ADD, user_id, attachment_id, data, size, least, storage_key, state, quota
+            Room, _ADD, user_id, attachment_id, data, size, least, storage_key, state, quota
         )
-        return None if row is None else int(row.size)
+        return None if row is None else row.size
 
-    async def find(self, user_id: str, attachment_id: str) -> Any | None:
+    async def find(self, user_id: str, attachment_id: str) -> UploadRow | None:
         """Return a row, whatever its state, or None."""
-        return await self._database.fetchrow(_FIND, user_id, attachment_id)
+        return await self._database.fetchrow(UploadRow, _FIND, user_id, attachment_id)
 
-    async def find_many(self, user_id: str, attachment_ids: Sequence[str]) -> dict[str, Any]:
+    async def find_finished(self, user_id: str, attachment_id: str) -> FinishedRow | None:
+        """Return a file whose bytes are there and checked, or None."""
+        return await self._database.fetchrow(FinishedRow, _FIND_FINISHED, user_id, attachment_id)
+
+    async def find_many(self, user_id: str, attachment_ids: Sequence[str]) -> dict[str, UploadRow]:
         """Return the rows that are there by id, but for deleted ones."""
-        rows = await self._database.fetch(_FIND_MANY, user_id, list(attachment_ids))
+        rows = await self._database.fetch(UploadRow, _FIND_MANY, user_id, list(attachment_ids))
         return {row.id: row for row in rows}
 
     async def claim(
         self, user_id: str, attachment_id: str, storage_key: str, *, abandoned: float
-    ) -> Any | None:
+    ) -> ClaimedRow | None:
         """Begin to upload to ``storage_key``; None if somebody else does or has, or if unknown.
 
         An upload of which nothing was heard for ``abandoned`` seconds counts as given up;
         ``key_before`` is where that one wrote.
         """
-        return await self._database.fetchrow(_CLAIM, user_id, attachment_id, storage_key, abandoned)
+        return await self._database.fetchrow(
+            ClaimedRow, _CLAIM, user_id, attachment_id, storage_key, abandoned
+        )
 
     async def touch(self, user_id: str, attachment_id: str, storage_key: str) -> bool:
         """Record that an upload is under way; False if it is over or another one counts."""
-        return bool(await self._database.fetch(_TOUCH, user_id, attachment_id, storage_key))
+        row = await self._database.fetchrow(Found, _TOUCH, user_id, attachment_id, storage_key)
+        return row is not None
 
     async def release(self, user_id: str, attachment_id: str, storage_key: str) -> bool:
         """Give an upload up, so that it can be begun again; False if it is over or another's."""
-        return bool(await self._database.fetch(_RELEASE, user_id, attachment_id, storage_key))
+        row = await self._database.fetchrow(Found, _RELEASE, user_id, attachment_id, storage_key)
+        return row is not None
 
     async def finish(
         self,
@@ -149,8 +218,18 @@ class AttachmentRepository:
         preview_type: str | None,
     ) -> bool:
         """Record a checked file; False if it was deleted or taken over meanwhile."""
-        known = (data, size, digest, sniffed_type, preview_type)
-        row = await self._database.fetchrow(_FINISH, user_id, attachment_id, storage_key, *known)
+        row = await self._database.fetchrow(
+            Found,
+            _FINISH,
+            user_id,
+            attachment_id,
+            storage_key,
+            data,
+            size,
+            digest,
+            sniffed_type,
+            preview_type,
+        )
         return row is not None
 
     async def tombstone(
@@ -160,26 +239,28 @@ class AttachmentRepository:
 
         With a ``storage_key`` only if the upload to it is the one that counts.
         """
-        row = await self._database.fetchrow(_TOMBSTONE, user_id, attachment_id, storage_key)
+        row = await self._database.fetchrow(Found, _TOMBSTONE, user_id, attachment_id, storage_key)
         return row is not None
 
     async def forget(self, user_id: str, attachment_ids: Sequence[str]) -> None:
         """Delete rows of deleted files whose bytes are gone."""
-        await self._database.fetch(_FORGET, user_id, list(attachment_ids))
+        await self._database.execute(_FORGET, user_id, list(attachment_ids))
 
-    async def of_user(self, user_id: str) -> Sequence[Any]:
-        """Return all rows of a user."""
-        return await self._database.fetch(_OF_USER, user_id)
+    async def list_of_user(self, user_id: str) -> list[UploadRow]:
+        """Return all files of a user."""
+        return await self._database.fetch(UploadRow, _LIST_OF_USER, user_id)
 
-    async def stale(self, *, older_than: float, batch: int) -> Sequence[Any]:
+    async def list_stale(self, *, older_than: float, batch: int) -> list[FileKey]:
         """Mark what nobody finished or sent in ``older_than`` seconds as deleted.
 
-        Returns ``user_id, id`` of those and of all that were deleted before.
+        Returns those files and all that were deleted before.
         """
-        return await self._database.fetch_across_owners("janitor", _STALE, older_than, batch)
+        return await self._database.fetch_across_owners(
+            "janitor", FileKey, _STALE, older_than, batch
+        )
 
-    async def forget_across(self, rows: Sequence[Any]) -> None:
-        """Delete rows that ``stale`` returned, once their bytes are gone."""
-        await self._database.fetch_across_owners(
-            "janitor", _FORGET_ACROSS, [row.user_id for row in rows], [row.id for row in rows]
+    async def forget_across(self, files: Sequence[FileKey]) -> None:
+        """Delete the rows of files that ``list_stale`` returned, once their bytes are gone."""
+        await self._database.execute_across_owners(
+            "janitor", _FORGET_ACROSS, [each.user_id for each in files], [each.id for each in files]
         )
