@@ -1,9 +1,10 @@
 """The agent: who the assistant is, and what it can do."""
 
-from agents import Agent, Model, ModelSettings, RunContextWrapper, StopAtTools
+from agents import Agent, Model, ModelSettings, RunContextWrapper
 
 from app.assistant.tools import STOPPING_TOOLS, TOOLS
 from app.chatkit.agents import AgentContext
+from app.chatkit.agents.tool_failures import StopAtWorkingTools
 from app.chatkit.context import RequestContext
 
 AssistantAgent = Agent[AgentContext[RequestContext]]
@@ -24,7 +25,7 @@ def create_agent(model: Model, model_settings: ModelSettings | None = None) -> A
         model=model,
         model_settings=model_settings or ModelSettings(),
         tools=TOOLS,
-        tool_use_behavior=StopAtTools(stop_at_tool_names=[each.name for each in STOPPING_TOOLS]),
+        tool_use_behavior=StopAtWorkingTools(each.name for each in STOPPING_TOOLS),
     )
 
 

@@ -13,6 +13,7 @@ from app.assistant.files import ThreadFiles
 from app.assistant.images import AssistantStreamConverter
 from app.assistant.titles import TitleWriter, Untitled, first_words
 from app.chatkit.agents import AgentContext, stream_agent_response
+from app.chatkit.agents.tool_failures import describe_tool_error
 from app.chatkit.context import RequestContext
 from app.chatkit.protocol.events import ThreadStreamEvent
 from app.chatkit.protocol.items import (
@@ -126,6 +127,8 @@ class AssistantServer(ChatKitServer[RequestContext]):
             model=self._choose_model(options),
             model_provider=self.models,
             model_settings=ModelSettings(tool_choice=tool) if tool else None,
+            tool_not_found_behavior="return_error_to_model",
+            tool_error_formatter=describe_tool_error,
             tracing_disabled=key is None,
             tracing=TracingConfig(api_key=key.get_secret_value()) if key else None,
             workflow_name="Assistant",

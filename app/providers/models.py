@@ -7,14 +7,15 @@ from agents import (
     Model,
     ModelProvider,
     ModelSettings,
-    OpenAIChatCompletionsModel,
     OpenAIResponsesModel,
 )
 from agents.models import get_default_model_settings
 
 from app.model_url import parse_model_url
 from app.providers.client import OPENAI_URL, create_client
+from app.providers.normalised_model import NormalisedModel
 from app.providers.offline.model import DEFAULT_DELAY, OFFLINE_MODEL_NAME, OfflineModel
+from app.providers.openai_models import ChatCompletionsModel, CompatibleResponsesModel
 from app.providers.paced_model import PacedModel
 from app.providers.provider_model import ProviderModel, RefusedParts
 from app.providers.smaller_input import PartKind
@@ -89,20 +90,21 @@ class AssistantModels(ModelProvider):
         return self._settings.title_model
 
     def get_model(self, model_name: str | None = None) -> PacedModel:
-        """Return a model by name, or the default one, paced: deltas cost the SDK dearly."""
-        name = model_name or self.default_name
-        return PacedModel(self._create_model(name))
+        """Return a model by name, or the default one."""
+        return PacedModel(self._create_model(model_name or self.default_name))
 
     def _create_model(self, name: str) -> Model:
         if self._client is None:
             return OfflineModel(delay=self._offline_delay)
         model: Model
         if self._settings.model_api == "chat_completions":
-            model = OpenAIChatCompletionsModel(name, self._client)
-        else:
+            model = ChatCompletionsModel(name, self._client)
+        elif self._is_openai:
             model = OpenAIResponsesModel(name, self._client)
+        else:
+            model = CompatibleResponsesModel(name, self._client)
         address = self._client.base_url.netloc.decode().rpartition("@")[2]
-        return ProviderModel(model, refused=self._refused, address=address)
+        return ProviderModel(NormalisedModel(model), refused=self._refused, address=address)
 
     def get_model_settings(
         self, model_name: str | None = None, *, max_tokens: int | None = None
@@ -128,3 +130,12 @@ class AssistantModels(ModelProvider):
         """Close the client's connections."""
         if self._client is not None:
             await self._client.close()
+
+
+def prepare_model(model: Model) -> PacedModel:
+    """Return a model of somebody's own as the rest of the product expects one.
+
+    What its server leaves out of its events is made good, and they are paced: deltas cost the
+    Agents SDK dearly.
+    """
+    return PacedModel(NormalisedModel(model))

@@ -15,19 +15,10 @@ from contextlib import aclosing, nullcontext
 from operator import itemgetter
 from typing import Any, cast
 
-from agents import (
-    AgentOutputSchemaBase,
-    Handoff,
-    Model,
-    ModelResponse,
-    ModelSettings,
-    ModelTracing,
-    Tool,
-    TResponseInputItem,
-)
+from agents import Model
 from agents.items import TResponseStreamEvent
-from agents.retry import ModelRetryAdvice, ModelRetryAdviceRequest
-from openai.types.responses import ResponsePromptParam
+
+from app.providers.model_wrapper import ModelInput, ModelWrapper
 
 TEXT_INTERVAL = 0.025
 """Seconds between two steps of what comes faster: forty a second look smooth."""
@@ -46,83 +37,20 @@ _LAST = frozenset({"response.completed", "response.incomplete", "response.failed
 """Events that nothing follows."""
 
 
-class PacedModel(Model):
+class PacedModel(ModelWrapper):
     """Passes everything on to ``model``, and joins the deltas of what it streams.
 
     ``interval`` is in seconds; with 0 nothing is joined.
     """
 
     def __init__(self, model: Model, *, interval: float | None = None) -> None:
-        self.inner = model
+        super().__init__(model)
         self._interval = interval
 
-    def __getattr__(self, name: str) -> Any:
-        # What is asked for by name only (``model``, say) is the inner model's.
-        return getattr(self.inner, name)
-
-    async def close(self) -> None:
-        """Release what the model holds."""
-        await self.inner.close()
-
-    def get_retry_advice(self, request: ModelRetryAdviceRequest) -> ModelRetryAdvice | None:
-        """Return what the model knows of a failed request."""
-        return self.inner.get_retry_advice(request)
-
-    async def get_response(
-        self,
-        system_instructions: str | None,
-        input: str | list[TResponseInputItem],
-        model_settings: ModelSettings,
-        tools: list[Tool],
-        output_schema: AgentOutputSchemaBase | None,
-        handoffs: list[Handoff],
-        tracing: ModelTracing,
-        *,
-        previous_response_id: str | None,
-        conversation_id: str | None,
-        prompt: ResponsePromptParam | None,
-    ) -> ModelResponse:
-        """Return the model's whole response."""
-        return await self.inner.get_response(
-            system_instructions,
-            input,
-            model_settings,
-            tools,
-            output_schema,
-            handoffs,
-            tracing,
-            previous_response_id=previous_response_id,
-            conversation_id=conversation_id,
-            prompt=prompt,
-        )
-
-    async def stream_response(
-        self,
-        system_instructions: str | None,
-        input: str | list[TResponseInputItem],
-        model_settings: ModelSettings,
-        tools: list[Tool],
-        output_schema: AgentOutputSchemaBase | None,
-        handoffs: list[Handoff],
-        tracing: ModelTracing,
-        *,
-        previous_response_id: str | None,
-        conversation_id: str | None,
-        prompt: ResponsePromptParam | None,
+    async def pass_on(
+        self, events: AsyncIterator[TResponseStreamEvent], model_input: ModelInput
     ) -> AsyncIterator[TResponseStreamEvent]:
-        """Stream the model's response; closing it ends the model's stream first."""
-        events = self.inner.stream_response(
-            system_instructions,
-            input,
-            model_settings,
-            tools,
-            output_schema,
-            handoffs,
-            tracing,
-            previous_response_id=previous_response_id,
-            conversation_id=conversation_id,
-            prompt=prompt,
-        )
+        """Yield the events in steps; closing this ends the model's stream first."""
         interval = TEXT_INTERVAL if self._interval is None else self._interval
         if interval <= 0:
             async for event in events:

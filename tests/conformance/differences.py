@@ -214,8 +214,10 @@ BEHAVIOUR_DIFFERENCES: Mapping[str, Deliberate] = {
         "- 1 thread.item.replaced hidden_context_item",
     ),
     "items_are_left_unfinished": Deliberate(
-        "what the client has seen is stored, and what shows nothing is taken back",
+        "what the client has seen is stored and ended, and what shows nothing is taken back",
+        '+ 1 thread.item.done assistant_message *"answer_1"',
         '+ 1 thread.item.removed *"answer_2"',
+        '+ 1 thread.item.done widget *"widget_1"',
         "- 2 answer",
         '+ 2 answer *"widget_1"*"answer_1"',
         '+ end assistant_message *"answer_1"',

@@ -31,7 +31,7 @@ async def test_offline_model_when_nothing_is_configured() -> None:
 async def test_api_is_the_one_of_the_setting(model_api: str, model_class: type) -> None:
     models = AssistantModels(settings(openai_api_key="sk-1", model_api=model_api))
     model = models.get_model()
-    assert isinstance(model.inner.inner, model_class)
+    assert isinstance(model.inner.inner.inner, model_class)
     assert model.model == DEFAULT_MODEL
     assert not models.is_offline
     await models.aclose()

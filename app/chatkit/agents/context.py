@@ -5,7 +5,7 @@ puts the workflow's end in front of itself, wherever it comes from.
 """
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, Generic
@@ -61,12 +61,14 @@ class ClientToolCall(BaseModel):
 class TurnState:
     """What ``AgentContext`` keeps of a turn: unread events, calls for the page, its workflow.
 
-    ``taken_ids`` are those that a new item must not have, of the thread and of the turn's runs.
+    ``taken_ids`` are those that a new item must not have, of the thread and of the turn's runs;
+    ``failed_call_ids`` are those of tool calls that came to nothing.
     """
 
     outbox: Outbox
     client_tool_calls: list[ClientToolCall]
     taken_ids: set[str]
+    failed_call_ids: set[str] = field(default_factory=set[str])
     announced_workflow_id: str | None = None
     stored_workflow_id: str | None = None
 

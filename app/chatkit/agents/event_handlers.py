@@ -34,6 +34,12 @@ from app.chatkit.protocol.events import NoticeEvent, ThreadItemDoneEvent
 from app.chatkit.protocol.items import ClientToolCallItem, ThreadItem, now
 from app.chatkit.untyped import get_field, get_list, get_text
 
+_CUT_KINDS = {
+    "max_output_tokens": ProviderErrorKind.CUT_SHORT,
+    "content_filter": ProviderErrorKind.CONTENT_FILTER,
+}
+"""Why there is no answer at all, by the reason for an incomplete response."""
+
 Handler = Callable[[Any], Awaitable[None] | None]
 
 
@@ -73,6 +79,7 @@ class AgentEventHandlers:
             "error": self._note_error,
             "response.output_item.added": self._add_item,
             "response.output_item.done": self._finish_item,
+            "response.output_item.retracted": messages.retract,
             "response.content_part.added": messages.add_part,
             "response.output_text.delta": messages.add_text,
             "response.output_text.done": messages.finish_text,
@@ -122,8 +129,10 @@ class AgentEventHandlers:
                 await close()
             self._tools.end_response()
         if self._failure is not None:
+            await self._context.end_workflow()
             raise self._failure
         if self._output.is_missing:
+            await self._context.end_workflow()
             raise create_provider_error(
                 ProviderErrorKind.SERVER_ERROR, self._converter.chatkit_error_texts
             ) from ModelBehaviorError("The model's stream ended without any output")
@@ -172,9 +181,11 @@ class AgentEventHandlers:
 
     def _complete_response(self, event: Any) -> None:
         self._turn += 1
-        if not self._messages.is_empty or get_list(get_field(event, "response"), "output"):
-            self._output.note()
-        self._output.end_response(has_shown=bool(self._context.chatkit_outbox.produced))
+        for item in get_list(get_field(event, "response"), "output"):
+            self._output.note(get_text(item, "type"))
+        if not self._messages.is_empty:
+            self._output.note_message()
+        self._output.end_response(has_shown=self._context.chatkit_outbox.has_shown)
         self._begin_response()
 
     def _note_incomplete(self, event: Any) -> None:
@@ -194,8 +205,8 @@ class AgentEventHandlers:
         )
 
     async def _add_item(self, event: Any) -> None:
-        self._output.note()
         item = get_field(event, "item")
+        self._output.note(get_text(item, "type"))
         match get_field(item, "type"):
             case "message":
                 await self._messages.add_item(event, item)
@@ -207,8 +218,8 @@ class AgentEventHandlers:
                 await self._tools.add_item(event, item)
 
     async def _finish_item(self, event: Any) -> None:
-        self._output.note()
         item = get_field(event, "item")
+        self._output.note(get_text(item, "type"))
         match get_field(item, "type"):
             case "message":
                 await self._messages.finish_item(event, item)

@@ -1,7 +1,8 @@
 """Assistant messages of a run: their ids, their parts, and what is streamed of them.
 
 A message is known by its place in the model's response (``output_index``), since placeholder ids
-repeat and some servers send none. Places are forgotten with each new response.
+repeat. Places are forgotten with each new response. What a provider leaves out of its events is not
+made up here: that is done before the Agents SDK sees them.
 """
 
 from collections.abc import Awaitable
@@ -52,6 +53,13 @@ class StreamedMessage:
     parts: dict[int, StreamedPart] = field(default_factory=dict[int, StreamedPart])
     is_open: bool = True
 
+    def part_at(self, index: int) -> StreamedPart:
+        """Return a part, which may be new."""
+        part = self.parts.get(index)
+        if part is None:
+            part = self.parts[index] = StreamedPart()
+        return part
+
 
 class MessageStreamer:
     """Follows the messages of a run and streams them."""
@@ -93,16 +101,13 @@ class MessageStreamer:
         return None
 
     async def _begin_with_text(self, event: Any, delta: str) -> None:
-        message = await self._find_or_begin(event)
+        message = await self._find_or_remember(event)
         if message is not None:
             self._put_text(message, event, delta)
 
     def _put_text(self, message: StreamedMessage, event: Any, delta: str) -> None:
         index = getattr(event, "content_index", None) or 0
-        part = message.parts.get(index)
-        if part is None:
-            part = self._begin_part(message, index)
-        part.pieces.append(delta)
+        message.part_at(index).pieces.append(delta)
         self._outbox.put_text(message.id, index, delta)
 
     async def add_part(self, event: Any) -> None:
@@ -110,17 +115,22 @@ class MessageStreamer:
         content = await convert_part(get_field(event, "part"), self._converter)
         if content is None:
             return
-        message = await self._find_or_begin(event)
-        if message is not None:
-            self._begin_part(message, get_field(event, "content_index") or 0, content)
-
-    async def finish_text(self, event: Any) -> None:
-        """Stream the end of a part, with the annotations it has gathered."""
-        message = await self._find_or_begin(event)
+        message = await self._find_or_remember(event)
         if message is None:
             return
         index = get_field(event, "content_index") or 0
-        part = message.parts.get(index) or self._begin_part(message, index)
+        message.parts[index] = StreamedPart([content.text], list(content.annotations))
+        self._update(
+            message, AssistantMessageContentPartAdded(content_index=index, content=content)
+        )
+
+    async def finish_text(self, event: Any) -> None:
+        """Stream the end of a part, with the annotations it has gathered."""
+        message = await self._find_or_remember(event)
+        if message is None:
+            return
+        index = get_field(event, "content_index") or 0
+        part = message.part_at(index)
         text = get_text(event, "text") or get_text(event, "refusal") or "".join(part.pieces)
         content = AssistantMessageContent(text=text, annotations=list(part.annotations))
         self._update(message, AssistantMessageContentPartDone(content_index=index, content=content))
@@ -130,11 +140,11 @@ class MessageStreamer:
         annotation = await convert_annotation(get_field(event, "annotation"), self._converter)
         if annotation is None:
             return
-        message = await self._find_or_begin(event)
+        message = await self._find_or_remember(event)
         if message is None:
             return
         index = get_field(event, "content_index") or 0
-        part = message.parts.get(index) or self._begin_part(message, index)
+        part = message.part_at(index)
         part.annotations.append(annotation)
         update = AssistantMessageContentPartAnnotationAdded(
             content_index=index,
@@ -151,7 +161,11 @@ class MessageStreamer:
         known = self._by_place.get(place)
         if known is not None and known.is_open and known.raw_id == raw_id:
             return
-        await self._begin(place, raw_id, await self._convert(item))
+        content = await self._convert(item)
+        message = await self._remember(place, raw_id)
+        for index, part in enumerate(content):
+            message.parts[index] = StreamedPart([part.text], list(part.annotations))
+        self._context.chatkit_emit(ThreadItemAddedEvent(item=self._to_item(message, content)))
 
     async def finish_item(self, event: Any, item: Any) -> None:
         """Stream the finished message, under the id and time of its beginning."""
@@ -174,6 +188,17 @@ class MessageStreamer:
                 content[index].annotations = list(part.annotations)
         self._context.chatkit_emit(ThreadItemDoneEvent(item=self._to_item(message, content)))
 
+    def retract(self, event: Any) -> None:
+        """Take a message back that was none: thinking that came without a word of it."""
+        place, raw_id = get_field(event, "output_index"), get_field(event, "item_id")
+        message = self._find(place, raw_id)
+        if message is None or not message.is_open:
+            return
+        self._by_place.pop(place, None)
+        self._by_raw_id.pop(raw_id, None)
+        self._last = None
+        self._outbox.take_back(message.id)
+
     # --- places ----------------------------------------------------------------------------------
 
     def _find(self, place: Any, raw_id: Any) -> StreamedMessage | None:
@@ -188,22 +213,16 @@ class MessageStreamer:
             return None
         return message
 
-    async def _find_or_begin(self, event: Any) -> StreamedMessage | None:
-        """Return the open message of an event, or None if that message is finished already."""
+    async def _find_or_remember(self, event: Any) -> StreamedMessage | None:
+        """Return the open message of an event, or None if that message is finished already.
+
+        One that nobody has announced is not announced here either: its updates alone are passed on.
+        """
         place, raw_id = get_field(event, "output_index"), get_field(event, "item_id")
         message = self._find(place, raw_id)
         if message is None:
-            return await self._begin(place, raw_id, [])
+            return await self._remember(place, raw_id)
         return message if message.is_open else None
-
-    async def _begin(
-        self, place: Any, raw_id: Any, content: list[AssistantMessageContent]
-    ) -> StreamedMessage:
-        message = await self._remember(place, raw_id)
-        for index, part in enumerate(content):
-            message.parts[index] = StreamedPart([part.text], list(part.annotations))
-        self._context.chatkit_emit(ThreadItemAddedEvent(item=self._to_item(message, content)))
-        return message
 
     async def _remember(self, place: Any, raw_id: Any) -> StreamedMessage:
         item_id = await self._ids.claim(raw_id, "message")
@@ -214,17 +233,6 @@ class MessageStreamer:
         if is_own_id(raw_id):
             self._by_raw_id[raw_id] = message
         return message
-
-    def _begin_part(
-        self, message: StreamedMessage, index: int, content: AssistantMessageContent | None = None
-    ) -> StreamedPart:
-        content = content or AssistantMessageContent(text="")
-        part = StreamedPart([content.text], list(content.annotations))
-        message.parts[index] = part
-        self._update(
-            message, AssistantMessageContentPartAdded(content_index=index, content=content)
-        )
-        return part
 
     def _update(self, message: StreamedMessage, update: ThreadItemUpdate) -> None:
         self._outbox.put(ThreadItemUpdatedEvent(item_id=message.id, update=update))

@@ -13,10 +13,15 @@ from pydantic import BaseModel
 
 from app.chatkit.protocol.events import (
     AssistantMessageContentPartTextDelta,
+    ThreadItemRemovedEvent,
     ThreadItemUpdatedEvent,
     ThreadStreamEvent,
     WorkflowTaskUpdated,
 )
+from app.chatkit.protocol.items import is_hidden
+
+_SHOWING_EVENTS = frozenset({"thread.item.replaced", "client_effect", "notice"})
+"""Events besides those of new items that show a person something."""
 
 TModel = TypeVar("TModel", bound=BaseModel)
 
@@ -62,19 +67,36 @@ class TextRun:
 class Outbox:
     """A queue with one reader. ``produced`` names the items of the turn, in order."""
 
-    __slots__ = ("_entries", "_waiter", "produced")
+    __slots__ = ("_entries", "_shown", "_waiter", "produced")
 
     def __init__(self) -> None:
         self._entries: deque[ThreadStreamEvent | TextRun] = deque()
         self._waiter: asyncio.Future[None] | None = None
         self.produced: dict[str, None] = {}
+        self._shown: set[str] = set()
+
+    @property
+    def has_shown(self) -> bool:
+        """Whether there is anything that a person could take for an answer."""
+        return bool(self._shown)
 
     def put(self, event: ThreadStreamEvent) -> None:
         """Append an event."""
         if event.type == "thread.item.added" or event.type == "thread.item.done":
             self.produced[event.item.id] = None
+            if not is_hidden(event.item) and event.item.type != "workflow":
+                self._shown.add(event.item.id)
+        elif event.type == "thread.item.removed":
+            self._shown.discard(event.item_id)
+        elif event.type in _SHOWING_EVENTS:
+            self._shown.add(event.type)
         self._entries.append(event)
         self.wake()
+
+    def take_back(self, item_id: str) -> None:
+        """Append that an item is none."""
+        self.produced.pop(item_id, None)
+        self.put(ThreadItemRemovedEvent(item_id=item_id))
 
     def put_text(self, item_id: str, content_index: int, delta: str) -> None:
         """Append text, joined to the last entry where that is text of the same part."""

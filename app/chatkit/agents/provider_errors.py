@@ -38,6 +38,7 @@ class ProviderErrorKind(StrEnum):
     RATE_LIMIT = "rate_limit"
     CONTEXT_TOO_LONG = "context_too_long"
     CONTENT_FILTER = "content_filter"
+    CUT_SHORT = "cut_short"
     IMAGE_REFUSED = "image_refused"
     FILE_REFUSED = "file_refused"
     TIMEOUT = "timeout"
@@ -56,6 +57,10 @@ ERROR_TEXTS: Mapping[ProviderErrorKind, str] = {
         "This conversation has become too long for the model. Please start a new one."
     ),
     Kind.CONTENT_FILTER: "The content filter stopped this answer. Please rephrase your message.",
+    Kind.CUT_SHORT: (
+        "The model reached the length it may have before it gave an answer. Please try again, or "
+        "ask for less."
+    ),
     Kind.IMAGE_REFUSED: "One of the images could not be processed. Please try another one.",
     Kind.FILE_REFUSED: "One of the files could not be processed. Please try another one.",
     Kind.TIMEOUT: "The model took too long to answer. Please try again.",

@@ -123,7 +123,10 @@ class TurnItems(Generic[TContext]):
     # --- endings ---------------------------------------------------------------------------------
 
     async def settle(self) -> list[ThreadStreamEvent]:
-        """Store what a complete turn left unfinished as the client sees it; drop empty items."""
+        """End what a complete turn left unfinished: as the client sees it; empty items go.
+
+        Only a custom workflow stays open, as the official one does: the next run goes on with it.
+        """
         events: list[ThreadStreamEvent] = []
         for item in self.pending.current():
             if is_empty_item(item):
@@ -131,6 +134,8 @@ class TurnItems(Generic[TContext]):
                 events.append(ThreadItemRemovedEvent(item_id=item.id))
             else:
                 await self._store_unfinished(item)
+                if not (isinstance(item, WorkflowItem) and item.workflow.type == "custom"):
+                    events.append(ThreadItemDoneEvent(item=item))
         return events
 
     async def keep_what_was_seen(self) -> list[ThreadStreamEvent]:

@@ -47,6 +47,7 @@ from tests.support.scripted_model import (
     text,
     turn,
 )
+from tests.support.scripted_outputs import reasoning
 
 
 def forever() -> Any:
@@ -155,7 +156,16 @@ async def test_notice_names_the_tools_when_they_wait_for_approval() -> None:
     assert (notice.level, notice.message) == ("info", "Waiting for approval: delete")
 
 
-@pytest.mark.parametrize("turns", [[turn()], [turn()[1:]], [turn(call("search")), turn()[1:]]])
+@pytest.mark.parametrize(
+    "turns",
+    [
+        [turn()],
+        [turn()[1:]],
+        [turn(call("search")), turn()],
+        [turn(call("search")), turn()[1:]],
+        [turn(reasoning(["Hm"]))],
+    ],
+)
 async def test_run_fails_when_the_model_says_nothing_at_all(turns: list[list[Step]]) -> None:
     with pytest.raises(CustomStreamError, match="problem on its side") as caught:
         await run(turns, tools=[search])
@@ -167,7 +177,6 @@ async def test_run_fails_when_the_model_says_nothing_at_all(turns: list[list[Ste
 @pytest.mark.parametrize(
     "turns",
     [
-        [turn(call("search")), turn()],
         [turn(text(""))],
         [turn(refusal("No."))],
         [turn(image()), turn()],

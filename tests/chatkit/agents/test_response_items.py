@@ -67,7 +67,7 @@ async def test_only_the_first_thought_streams_when_the_model_reasons() -> None:
 
 
 async def test_thoughts_get_indexes_of_their_own_when_they_are_equal() -> None:
-    events = await run([turn(reasoning(["same"], ["same"], ["same"]))])
+    events = await run([turn(reasoning(["same"], ["same"], ["same"]), text("Hi"))])
     assert [update.task_index for update in updates(events, "task.added")] == [0, 1, 2]
 
 
@@ -89,15 +89,15 @@ async def test_summary_takes_the_place_when_reasoning_was_streaming() -> None:
 async def test_reasoning_is_shown_when_its_item_was_never_announced() -> None:
     output = reasoning(["Hm"])
     output.added = None
-    events = await run([turn(output)])
+    events = await run([turn(output, text("Hi"))])
     assert shape(events)[:2] == ["added workflow", "update added"]
 
 
 async def test_thought_is_added_when_done_when_a_custom_workflow_is_open() -> None:
     context = await create_context()
     await context.add_workflow_task(CustomTask(title="Mine"))
-    events = await run([turn(reasoning(["a", "b"]))], context)
-    assert shape(events) == ["added workflow", "update added"]
+    events = await run([turn(reasoning(["a", "b"]), text("Hi"))], context)
+    assert shape(events)[:2] == ["added workflow", "update added"]
     assert updates(events, "task.added")[0].task.content == "ab"
 
 
