@@ -31,18 +31,21 @@ SCHEMA_DIFFERENCES: Mapping[str, str] = {
     "BasicRoot.*": "props that the client's own types have since 1.9",
     "Card.border": "see BasicRoot",
     "Chart.data*|null": "a row of data may have a gap",
+    "UserMessageTagContent.required": "a page need not give a tag any data",
 }
 """Path in a schema -> reason. ``*`` stands for a text without a dot, ``**`` for any text."""
 
 FIELD_DIFFERENCES: Mapping[str, str] = {
     "actions.Action.type": "[17] an action without a type is refused",
     "types.Action.type": "see actions",
+    "types.UserMessageTagContent.data": "a page need not give a tag any data",
 }
 """``module.Class.field`` whose default, alias or mutability differs -> reason."""
 
 SIGNATURE_DIFFERENCES: Mapping[str, str] = {
     "agents.simple_to_agent_input": "awaited either way",
     "widgets.*.serialize": "a hook of pydantic, which nobody calls",
+    "widgets.WidgetTemplate.*": "`strict` refuses what is otherwise taken with a warning",
 }
 """``module.name`` or ``module.Class.method`` -> reason."""
 

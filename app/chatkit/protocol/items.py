@@ -13,8 +13,10 @@ from pydantic import (
     AfterValidator,
     AnyUrl,
     BaseModel,
+    BeforeValidator,
     FailFast,
     Field,
+    PlainSerializer,
     SerializationInfo,
     model_serializer,
 )
@@ -29,7 +31,19 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-Timestamp = Annotated[datetime, AfterValidator(lambda moment: moment.astimezone(UTC))]
+def to_utc(moment: datetime) -> datetime:
+    """Return a time in UTC; one without a zone is local time, as ``datetime.now()`` gives it."""
+    return moment.astimezone(UTC)
+
+
+def _write_utc(moment: object) -> object:
+    return to_utc(moment) if isinstance(moment, datetime) else moment
+
+
+# Also as it is written: what is assigned, or copied in, is not validated.
+Timestamp = Annotated[
+    datetime, AfterValidator(to_utc), PlainSerializer(_write_utc, return_type=datetime)
+]
 
 
 T = TypeVar("T")
@@ -235,13 +249,17 @@ class UserMessageTextContent(BaseModel):
     text: str
 
 
+def _or_empty(value: object) -> object:
+    return {} if value is None else value
+
+
 class UserMessageTagContent(BaseModel):
-    """An @-mention; ``data`` is whatever the page attached to it, and as trustworthy."""
+    """An @-mention; ``data`` is what the page attached to it, if anything, and as trustworthy."""
 
     type: Literal["input_tag"] = "input_tag"
     id: str
     text: str
-    data: dict[str, Any]
+    data: Annotated[dict[str, Any], BeforeValidator(_or_empty)] = Field(default_factory=dict)
     group: str | None = None
     interactive: bool = False
 

@@ -11,12 +11,14 @@ from tests.support.scripted_model import text, turn
 # --- handlers -------------------------------------------------------------------------------------
 
 
-def answer_until(talk: Talk, gate: Gate, *, blank: bool = False) -> dict[str, Any]:
+def answer_until(
+    talk: Talk, gate: Gate, *, blank: bool = False, parts: tuple[str, ...] = ("",)
+) -> dict[str, Any]:
     """Let the answer stop at ``gate`` after half a text; return the request's parameters."""
 
     async def respond(thread: Any, user_message: Any, context: Any) -> Events:
         kit = talk.kit
-        yield added(kit, message(kit, thread, "answer_1", ""))
+        yield added(kit, message(kit, thread, "answer_1", *parts))
         if not blank:
             yield text_delta(kit, "answer_1", "Half a ")
             yield text_delta(kit, "answer_1", "text")
@@ -31,6 +33,14 @@ def answer_until(talk: Talk, gate: Gate, *, blank: bool = False) -> dict[str, An
 async def reader_is_cancelled(talk: Talk) -> None:
     gate = Gate()
     params = answer_until(talk, gate)
+    await talk.cancel_at(gate, "threads.create", **params)
+    await talk.send_to_thread("items.list")
+
+
+@scenario
+async def reader_is_cancelled_while_text_comes_without_a_part(talk: Talk) -> None:
+    gate = Gate()
+    params = answer_until(talk, gate, parts=())
     await talk.cancel_at(gate, "threads.create", **params)
     await talk.send_to_thread("items.list")
 

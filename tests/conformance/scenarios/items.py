@@ -105,6 +105,19 @@ async def items_are_streamed_by_hand(talk: Talk) -> None:
 
 
 @scenario
+async def text_comes_without_a_part(talk: Talk) -> None:
+    async def respond(thread: Any, user_message: Any, context: Any) -> Events:
+        kit = talk.kit
+        yield added(kit, message(kit, thread, "answer_1"))
+        yield text_delta(kit, "answer_1", "Hel")
+        yield text_delta(kit, "answer_1", "lo")
+        yield done(kit, message(kit, thread, "answer_1", "Hello"))
+
+    talk.answer(respond)
+    await talk.say()
+
+
+@scenario
 async def effects_and_notices(talk: Talk) -> None:
     types = talk.kit.types
     talk.answer_with(
