@@ -34,7 +34,7 @@ class Liveness:
     Two rules keep a fault of our own from looking like somebody else's death. A replica is ended
     only after two looks that found the same last sign of life, and only if between the two our own
     signs of life have reached the database for as long as the other's may be missing. Time in which
-    everybody stood still, be it this process or the database, does not count.
+    everybody stood still, be it this process or the database, hardly counts.
 
     ``gate`` holds frames back while what they say is not known to be stored. Times in seconds.
     """
@@ -86,6 +86,13 @@ class Liveness:
             self._last_checked = taken_at
             await self._check_held(begun)
 
+    async def confirm_held(self, run: Run) -> bool:
+        """Ask the database whether a run is still this replica's; one that is not is stopped."""
+        row = await self._runs.find(run.user_id, run.id)
+        if row is None or row.state != "running":
+            _lose(run)  # unless it has ended by itself meanwhile
+        return not run.is_lost
+
     async def end(self) -> None:
         """Say that this replica carries nothing out any more, if the database can be told."""
         try:
@@ -109,8 +116,7 @@ class Liveness:
     def _confirm(self, taken_at: float) -> None:
         """What runs had said by then is stored: let it be read, and a little more."""
         gap = taken_at - self.gate.stored_at
-        if gap <= self._longest_gap:
-            self._heard += gap
+        self._heard += gap if gap <= self._longest_gap else self._longest_gap / 2
         self.gate.stored_at = taken_at
         for run in self._get_running():
             run.log.release(taken_at + self.gate.lead)

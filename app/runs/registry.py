@@ -192,7 +192,9 @@ class Runs:
                 return position.run_id, ended.log.read(position.frame)
             position = read_position(None)  # the reader has all of it
         run = self.find_running(context.user_id, thread_id)
-        if run is not None:
+        # Whoever comes back may have been elsewhere, where more is known: this replica may have
+        # lost the run without having heard of it.
+        if run is not None and (run.ending or await self._liveness.confirm_held(run)):
             return run.id, self._read_on(run, position, store, context)
         row = await self._repository.find_latest(context.user_id, thread_id)
         if row is None or not (row.state == "running" or _ended_unseen(row, position)):
@@ -276,9 +278,12 @@ class Runs:
             await asyncio.sleep(self._heartbeat)
 
     def _retire(self, run: Run) -> None:
-        """Keep of a run that has ended what somebody may come back for, and nothing else of it."""
+        """Keep of a run that has ended what somebody may come back for, and nothing else of it.
+
+        What a run has said that is carried on elsewhere counts no more.
+        """
         del self._running[run.id]
-        if run.thread_id is None or self._grace == 0:
+        if run.thread_id is None or self._grace == 0 or run.is_lost:
             return
         now = asyncio.get_running_loop().time()
         self._ended[run.id] = _EndedRun(run.user_id, run.thread_id, run.log, now)

@@ -109,6 +109,7 @@ class Run:
         self._reader_is_gone = False  # the one that asked for the run
         self._is_shutting_down = False  # the replica, which waits no longer
         self.ending = False
+        self._refusal: Exception | None = None
         self._opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         context.run = RunIdentity(id=self.id, kind=request.type, replica=replica)
         self._context = context
@@ -128,6 +129,11 @@ class Run:
     def began(self) -> bool:
         """Whether the run has claimed its thread and sent its first frame."""
         return self._pipeline is not None
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether somebody else knows better how the run goes on, or how it ended."""
+        return self._stop_reason in ("lost", "unreachable")
 
     def stop(self, reason: StopReason) -> None:
         """Cancel the run; what the user has seen is saved. Harmless if it has ended.
@@ -253,14 +259,17 @@ class Run:
             self._opened.set_result(None)
 
     def _refuse(self, error: Exception) -> None:
-        """The request cannot be carried out: an HTTP error if nothing was sent yet."""
+        """The request cannot be carried out: an HTTP error if nothing was sent yet.
+
+        Whoever asked hears of it when the thread is free again, so that they may try at once.
+        """
         if self._opened.done():
             retry = isinstance(error, ThreadBusyError)
             self._append(
                 encode_event(ErrorEvent(code="custom", message=str(error), allow_retry=retry))
             )
         else:
-            self._opened.set_exception(error)
+            self._refusal = error
 
     def _fail(self, error: Exception) -> None:
         """Something broke outside the turn, whose own failures end in an ``error`` event."""
@@ -345,7 +354,8 @@ class Run:
     def _close_in_any_case(self, _: object = None) -> None:
         """Let nobody wait for a run that was cancelled before its first step."""
         if not self._opened.done():
-            self._opened.set_exception(RequestRefusedError("The answer was stopped"))
+            stopped = RequestRefusedError("The answer was stopped")
+            self._opened.set_exception(self._refusal or stopped)
         if not self._opened.cancelled():
             # An exception that nobody waits for any more is not worth a warning.
             self._opened.exception()

@@ -32,9 +32,10 @@ SLACK = 0.5
 """Seconds between a frame's way out of a replica and the client's clock, on a busy machine."""
 
 
-# How long each interrupted run's thread was held after the run's last heartbeat, in seconds.
+# From when to when the thread of each interrupted run was held by nobody.
 TAKEOVERS = """
-SELECT extract(epoch FROM finished_at - heartbeat_at)::float8 AS held
+SELECT extract(epoch FROM heartbeat_at)::float8 AS since,
+  extract(epoch FROM finished_at)::float8 AS until
 FROM runs JOIN replicas ON replicas.id = runs.owner
 WHERE state = 'interrupted' AND replicas.ended_at IS NOT NULL
   AND EXISTS (SELECT 1 FROM thread_items WHERE thread_items.id = 'shcx_' || runs.id)"""
@@ -44,7 +45,10 @@ Target = TypeVar("Target")
 
 @dataclass
 class Report:
-    """What was injected and what came of it; takeover times in seconds."""
+    """What was injected and what came of it.
+
+    Takeover times are in seconds, but for those in which the database was disturbed.
+    """
 
     seed: int
     faults: Counter[str] = field(default_factory=Counter)
@@ -108,6 +112,7 @@ class Storm:
         self._directory = directory
         self._postgres_free = asyncio.Lock()
         self._links: list[DatabaseLink] = []
+        self._disturbed: list[tuple[float, float]] = []
         self._replicas: list[FaultyReplica] = []
         self._clients: list[Client] = []
 
@@ -122,7 +127,10 @@ class Storm:
             await self._blow()
             await self._settle()
             connection = await self._connect()
-            self.report.takeovers = [row["held"] for row in await connection.fetch(TAKEOVERS)]
+            self.report.takeovers = [
+                self._seconds_with_database(row["since"], row["until"])
+                for row in await connection.fetch(TAKEOVERS)
+            ]
             transcripts = [client.transcript for client in self._clients]
             self.report.verdict = await check(connection, transcripts, 2 * HEARTBEAT + SLACK)
             await connection.close()
@@ -198,7 +206,13 @@ class Storm:
         await replica.start()
         replica.free.release()
 
+    def _seconds_with_database(self, since: float, until: float) -> float:
+        """Return how long that was, but for the time in which the database was disturbed."""
+        away = (max(0.0, min(until, end) - max(since, begin)) for begin, end in self._disturbed)
+        return until - since - sum(away)
+
     async def _disturb_database(self, fault: Fault) -> None:
+        begin = time.time()
         if fault.kind == "postgres":
             await asyncio.to_thread(self._postgres.restart)
         else:
@@ -208,6 +222,7 @@ class Storm:
             await asyncio.sleep(fault.seconds)
             for link in hit:
                 link.restore()
+        self._disturbed.append((begin, time.time()))
         self._postgres_free.release()
 
     async def _settle(self) -> None:

@@ -43,6 +43,8 @@ class ShownThread:
                 self._put(event["item"])
                 self.pending.discard(event["item"]["id"])
             case "thread.item.replaced":
+                if event["item"]["id"] not in self.items:
+                    self.pending.add(event["item"]["id"])
                 self._put(event["item"])
             case "thread.item.removed":
                 self.items.pop(event["item_id"], None)

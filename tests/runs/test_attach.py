@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from typing import Any
 
 import pytest
 
@@ -21,18 +22,29 @@ from tests.support.replica import Page
 
 
 async def test_stream_goes_on_without_gap_or_repeat_when_the_reader_names_its_last_frame(
-    start_local: StartLocal,
+    start_local: StartLocal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     replica = await start_local()
     async with Page(replica.url) as page:
         first = await hold_answer(replica, page)
         run_id = replica.runs.running[0].id
+        attached = 0
+        look_up = replica.runs.attach
+
+        async def count(*args: Any, **kwargs: Any) -> Any:
+            nonlocal attached
+            found = await look_up(*args, **kwargs)
+            attached += 1
+            return found
+
+        monkeypatch.setattr(replica.runs, "attach", count)
         tails = [
             asyncio.create_task(attach(page, first.thread_id, f"{run_id}:{last}"))
             for last in (0, 1, 4, 7, 9)
         ]
         foreign = asyncio.create_task(attach(page, first.thread_id, "run_other:5"))
-        await asyncio.sleep(0.05)
+        while attached < len(tails) + 1:
+            await asyncio.sleep(0.01)
         release(replica)
         await first.ended()
         for last, tail in zip((0, 1, 4, 7, 9), tails, strict=True):
