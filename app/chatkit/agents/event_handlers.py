@@ -4,6 +4,7 @@ Events and items are told apart by their ``type``, never by their class: provide
 differ. Kinds that nobody handles are left out.
 """
 
+import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -28,6 +29,7 @@ from app.chatkit.agents.provider_errors import (
 from app.chatkit.agents.reasoning import ReasoningStreamer
 from app.chatkit.agents.response_converter import ResponseStreamConverter
 from app.chatkit.agents.sdk_exceptions import ModelRefusalError
+from app.chatkit.agents.tool_failures import has_call_failed
 from app.chatkit.agents.tool_memory import remember_tool_call
 from app.chatkit.errors import CustomStreamError
 from app.chatkit.protocol.events import NoticeEvent, ThreadItemDoneEvent
@@ -39,6 +41,8 @@ _CUT_KINDS = {
     "content_filter": ProviderErrorKind.CONTENT_FILTER,
 }
 """Why there is no answer at all, by the reason for an incomplete response."""
+
+logger = logging.getLogger("chatkit")
 
 Handler = Callable[[Any], Awaitable[None] | None]
 
@@ -63,6 +67,7 @@ class AgentEventHandlers:
         self._tools = HostedToolTracker(context, converter)
         self._turn = 0
         self._function_calls: list[FunctionCall] = []
+        self._failed_tools: list[str] = []
         self._failure: CustomStreamError | None = None
         self._is_incomplete = False
         self._output = OutputGuard()
@@ -166,6 +171,20 @@ class AgentEventHandlers:
             )
             self._context.chatkit_emit(ThreadItemDoneEvent(item=item))
 
+    def report_failed_tools(self) -> None:
+        """Tell the user of tools that failed, where the run has ended and the model has not.
+
+        An agent that stops at a tool says nothing more. Raises ``CustomStreamError`` where there
+        would be nothing to see at all.
+        """
+        if not self._failed_tools:
+            return
+        tools = ", ".join(dict.fromkeys(self._failed_tools))
+        message = self._converter.chatkit_get_notice("tool_failed").format(tools=tools)
+        if not self._context.chatkit_outbox.has_shown:
+            raise CustomStreamError(message, allow_retry=True)
+        self._context.chatkit_emit(NoticeEvent(level="danger", message=message))
+
     # --- handlers --------------------------------------------------------------------------------
 
     def _open_response(self, event: Any) -> None:
@@ -185,6 +204,7 @@ class AgentEventHandlers:
             self._output.note(get_text(item, "type"))
         if not self._messages.is_empty:
             self._output.note_message()
+            self._failed_tools.clear()
         self._output.end_response(has_shown=self._context.chatkit_outbox.has_shown)
         self._begin_response()
 
@@ -233,6 +253,7 @@ class AgentEventHandlers:
             self._remember(item.raw_item)
         if item.type != "tool_call_item":
             return
+        self._failed_tools.clear()  # the model tries again, or something else
         call = read_function_call(item.raw_item, self._turn)
         if call is None:
             return
@@ -246,6 +267,13 @@ class AgentEventHandlers:
         call = next((each for each in self._function_calls if each.call_id == call_id), None)
         if call is None or not call_id:
             return
+        if has_call_failed(self._context, call_id, get_field(output, "output"), call.name):
+            self._failed_tools.append(call.name)
+            # The SDK has the exception, and tells it only to those who ask.
+            logger.error(
+                "A tool failed; OPENAI_AGENTS_DONT_LOG_TOOL_DATA=false has the Agents SDK log why",
+                extra={"tool": call.name, "call_id": call_id},
+            )
         item = remember_tool_call(
             self._context.thread.id,
             call_id=call_id,
