@@ -21,7 +21,7 @@ VERSION_TESTS := tests/chatkit tests/conformance tests/assistant tests/providers
 
 help:
 	@echo "make run    install what is needed, start the server (Ctrl-C stops it)"
-	@echo "make test   run all tests; ARGS='-k name' for some of them"
+	@echo "make test   run all tests, WORKERS=n at a time; ARGS='-k name' for some of them"
 	@echo "make test-lowest, make test-newest"
 	@echo "            test with the lowest and the newest versions that pyproject.toml allows"
 	@echo "make lint   ruff, pyright, and whether migrations and models agree"
@@ -33,8 +33,12 @@ help:
 run: $(VENV)/.runtime $(EMBEDDED)
 	@exec $(BIN)/python -m app serve
 
+# All tests are shared out to a worker for each core; a few of them start sooner in one process.
+# Python may keep what it compiled, which saves seconds the next time.
+WORKERS ?= $(if $(ARGS),0,auto)
+
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest $(ARGS)
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
 
 test-lowest test-newest: test-%: $(VENV)-%/.installed
 	@grep -E '^(openai|openai-agents|pydantic|fastapi|starlette)==' $(VENV)-$*/requirements.txt

@@ -9,6 +9,7 @@ starts with it. Whoever needs an empty database takes ``fresh_database_url``.
 import asyncio
 import os
 import shutil
+import signal
 import socket
 import tempfile
 import uuid
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import agents
+import hypothesis
 import openai
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -30,6 +32,7 @@ from tests.support.databases import database_named, execute, open_engine, settin
 pytest_plugins = [
     "tests.support.browser",
     "tests.support.local_replicas",
+    "tests.support.scheduling",
     "tests.support.servers",
 ]
 
@@ -39,6 +42,16 @@ for _name in ("DATABASE_URL", "APP_ENV", "OPENAI_API_KEY", "OPENAI_BASE_URL", "S
     os.environ.pop(_name, None)
 
 agents.set_tracing_disabled(True)
+
+
+# The same examples in every run: what fails was changed, or is found by HYPOTHESIS_PROFILE=search.
+hypothesis.settings.register_profile("same", derandomize=True, database=None, deadline=None)
+hypothesis.settings.register_profile("search", deadline=None)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
+
+# Started in the background by a script, a process ignores Ctrl-C, and so would all that it starts.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class NetworkBlockedError(Exception):

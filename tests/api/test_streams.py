@@ -8,6 +8,7 @@ import pytest
 
 from app.api.streams import PING, RunResponse
 from app.settings import Settings
+from tests.support.waiting import PATIENCE
 
 FOREVER = 3600.0
 
@@ -80,7 +81,7 @@ async def test_frames_and_headers_are_sent() -> None:
 async def test_comment_is_sent_when_a_stream_is_silent() -> None:
     reader, frames = Reader(), Frames(b"data: 1\n\n", silent=True)
     task = respond(frames, reader, stream_heartbeat=0.01)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         await reader.pinged.wait()
     assert PING.startswith(b":")
     assert PING.endswith(b"\n\n")
@@ -90,7 +91,7 @@ async def test_comment_is_sent_when_a_stream_is_silent() -> None:
 
 async def test_reader_is_let_go_when_it_takes_nothing() -> None:
     frames = Frames(b"data: 1\n\n")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         await respond(frames, Reader(hangs=True), stream_send_timeout=0.02)
     assert frames.ending is GeneratorExit
 
@@ -100,7 +101,7 @@ async def test_reader_is_let_go_when_it_takes_no_ping() -> None:
     task = respond(frames, reader, stream_heartbeat=0.02, stream_send_timeout=0.02)
     await frames.started.wait()
     reader.hangs = True
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         await task
     assert frames.ending is asyncio.CancelledError
 
@@ -110,7 +111,7 @@ async def test_stream_ends_when_the_connection_closes() -> None:
     task = respond(frames, reader)
     await frames.started.wait()
     reader.gone.set()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         await task
     assert frames.ending is asyncio.CancelledError
     assert task.cancelling() == 0

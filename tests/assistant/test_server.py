@@ -19,6 +19,7 @@ from app.providers.models import AssistantModels
 from app.settings import Settings
 from tests.support.conversation import Conversation, answer_text, done_items, types
 from tests.support.memory_store import MemoryStore
+from tests.support.waiting import until
 
 
 class CountingStore(MemoryStore):
@@ -131,8 +132,7 @@ async def test_no_task_is_left_when_a_stream_is_closed_early(conversation: Conve
     for _ in range(20):
         await anext(stream)
     await stream.aclose()
-    await asyncio.sleep(0.05)
-    assert asyncio.all_tasks() == tasks
+    await until(lambda: asyncio.all_tasks() == tasks)
     partial = (await conversation.load_items())[-1]
     assert partial["type"] == "assistant_message"
     assert partial["content"][0]["text"].startswith("## Night 1")

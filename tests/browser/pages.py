@@ -14,7 +14,7 @@ async def send(page: Page, text: str) -> None:
 
 async def finished(page: Page, *, errors: int = 0) -> None:
     """Wait for the end of the answer, which must be the one that is expected."""
-    await expect(page.get_by_test_id("busy")).to_have_count(0, timeout=15_000)
+    await expect(page.get_by_test_id("busy")).to_have_count(0)
     await expect(page.get_by_test_id("error-banner")).to_have_count(errors)
 
 

@@ -2,13 +2,12 @@
 
 import re
 
-import pytest
 from playwright.async_api import Page, expect
 
 from tests.browser.pages import finished, screenshot, send
-from tests.support.browser import CHROMIUM
+from tests.support.browser import needs_browser
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
+pytestmark = needs_browser
 
 SHOW_TABLE = """async () => {
   const { markdown } = await import('/web/markdown.js');

@@ -8,9 +8,9 @@ from PIL import Image
 from playwright.async_api import FilePayload, Locator, Page, expect
 
 from tests.browser.pages import finished, screenshot, send
-from tests.support.browser import CHROMIUM
+from tests.support.browser import needs_browser
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
+pytestmark = needs_browser
 
 DROP = """(target, { type, name, text }) => {
   const data = new DataTransfer();

@@ -19,5 +19,5 @@ async def test_nothing_acknowledged_is_lost_when_faults_rain(short_tmp_dir: Path
     assert report.faults.total() == FAULTS
     assert set(report.faults) == {"drop", "pause", "kill", "postgres", "cut", "stall", "alone"}
     # A storm in which nothing was said proves nothing.
-    assert report.verdict.messages > 50
+    assert report.verdict.messages > 10
     assert report.takeovers

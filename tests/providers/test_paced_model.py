@@ -19,6 +19,7 @@ from openai.types.responses import (
 )
 
 from app.providers.paced_model import PacedModel
+from tests.support.waiting import PATIENCE
 
 AGES = 3600.0
 """An interval that does not end while a test runs."""
@@ -108,7 +109,7 @@ async def test_deltas_pass_as_they_are_when_there_is_no_interval() -> None:
 async def test_held_text_is_passed_on_when_its_time_has_come() -> None:
     events = stream(script_of(text("a"), text("b"), 30.0), 0.01)
     received: list[str] = []
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while "".join(received) != "ab":
             received.append((await anext(events)).delta)
     await events.aclose()  # type: ignore[attr-defined]
@@ -120,7 +121,7 @@ def other(kind: str) -> Any:
 
 async def read_some(events: AsyncIterator[Any], count: int) -> list[str]:
     """Return the types of the next events, which are to come long before the stream ends."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         return [(await anext(events)).type for _ in range(count)]
 
 

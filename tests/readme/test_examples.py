@@ -13,8 +13,9 @@ import pytest
 from playwright.async_api import Browser
 
 from tests.readme.pages import ALL, example
-from tests.support.browser import CHROMIUM
+from tests.support.browser import needs_browser
 from tests.support.replica import Page, Replica, answer_text
+from tests.support.waiting import PATIENCE
 
 # Each fetch mints a session of its own: the second one knows the thread if it knows the user.
 CREATE_AND_LIST = """async () => {
@@ -41,7 +42,7 @@ async def test_readmes_curl_prints_an_answer(replica: Replica) -> None:
         env={"BASE_URL": replica.url, "PATH": "/usr/local/bin:/usr/bin:/bin"},
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=PATIENCE,
         check=True,
     ).stdout
     kinds = re.findall(r'^data: \{"type":"([a-z_.]+)"', printed, re.MULTILINE)
@@ -71,7 +72,7 @@ async def test_readmes_own_identity_and_server_api_work(database_url: str, tmp_p
             env={"BASE_URL": replica.url, "SERVER_API_KEY": key},
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=PATIENCE,
         )
     finally:
         await replica.kill()
@@ -133,7 +134,7 @@ def find_action(widget: dict[str, Any]) -> dict[str, Any]:
     return {"type": offered["type"], "payload": dict(offered["payload"])}
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
+@needs_browser
 async def test_readmes_page_of_another_origin_keeps_its_identity(
     replica: Replica, database_url: str, tmp_path: Path, browser: Browser
 ) -> None:

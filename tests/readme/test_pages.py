@@ -1,6 +1,7 @@
 """What the pages name exists: paths, links, classes, functions and settings."""
 
 import ast
+import functools
 import re
 from collections import defaultdict
 from pathlib import Path
@@ -28,6 +29,7 @@ NOT_OURS = {"createChatKitFetch", "ImageGenerationTool"}
 each_page = pytest.mark.parametrize("page", PAGES, ids=name_of)
 
 
+@functools.cache
 def collect_names() -> tuple[set[str], dict[str, set[str]]]:
     """Return every name in ``app``, and what each class defines or inherits from one of ours."""
     names: set[str] = set()
@@ -54,19 +56,20 @@ def collect_names() -> tuple[set[str], dict[str, set[str]]]:
     return names, members
 
 
-NAMES, MEMBERS = collect_names()
-# What tables, columns and parameters of requests are called.
-WORDS = set(
-    re.findall(
-        r"\w+",
-        "\n".join(
-            path.read_text()
-            for folder in (APP / "db", APP / "chatkit" / "protocol", APP / "auth", APP / "web")
-            for path in sorted(folder.rglob("*.*"))
-            if path.suffix in (".py", ".js")
-        ),
+@functools.cache
+def collect_words() -> set[str]:
+    """Return what tables, columns and parameters of requests are called, and all else there."""
+    return set(
+        re.findall(
+            r"\w+",
+            "\n".join(
+                path.read_text()
+                for folder in (APP / "db", APP / "chatkit" / "protocol", APP / "auth", APP / "web")
+                for path in sorted(folder.rglob("*.*"))
+                if path.suffix in (".py", ".js")
+            ),
+        )
     )
-)
 
 
 def anchors(page: Path) -> set[str]:
@@ -120,13 +123,14 @@ def test_modules_can_be_imported(page: Path) -> None:
 
 @each_page
 def test_functions_and_classes_exist(page: Path) -> None:
+    names, members = collect_names()
     for span in code_spans(page.read_text()):
         name = span.removesuffix("()").partition("(")[0]
         if re.fullmatch(r"[A-Z]\w*[a-z]\w*\.\w+", name):
             owner, _, member = name.partition(".")
-            assert member in MEMBERS[owner], span
+            assert member in members[owner], span
         elif re.fullmatch(r"[A-Z][a-z]+[A-Z]\w+|[a-z]+_\w+", name) and span not in NOT_OURS:
-            assert name in NAMES or name in WORDS, span
+            assert name in names or name in collect_words(), span
 
 
 @each_page
@@ -138,7 +142,7 @@ def test_settings_exist(page: Path) -> None:
         for name in re.findall(r"\b([A-Z][A-Z_]{3,})=", span):
             assert name in settings | OTHER_VARIABLES, name
         if re.fullmatch(r"[A-Z]+(_[A-Z]+)+", span):
-            assert span in settings | OTHER_VARIABLES or span in NAMES, span
+            assert span in settings | OTHER_VARIABLES or span in collect_names()[0], span
 
 
 @each_page

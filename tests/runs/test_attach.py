@@ -2,13 +2,13 @@
 
 import asyncio
 import json
-from typing import Any
 
 import pytest
 
 from app.runs import registry
 from tests.runs.tabs import (
     ANSWER,
+    Reader,
     attach,
     hold_answer,
     nothing_to_attach,
@@ -19,37 +19,26 @@ from tests.runs.tabs import (
 from tests.support.assistants import WORDS
 from tests.support.local_replicas import StartLocal
 from tests.support.replica import Page
+from tests.support.waiting import until
 
 
 async def test_stream_goes_on_without_gap_or_repeat_when_the_reader_names_its_last_frame(
-    start_local: StartLocal, monkeypatch: pytest.MonkeyPatch
+    start_local: StartLocal,
 ) -> None:
     replica = await start_local()
     async with Page(replica.url) as page:
         first = await hold_answer(replica, page)
         run_id = replica.runs.running[0].id
-        attached = 0
-        look_up = replica.runs.attach
-
-        async def count(*args: Any, **kwargs: Any) -> Any:
-            nonlocal attached
-            found = await look_up(*args, **kwargs)
-            attached += 1
-            return found
-
-        monkeypatch.setattr(replica.runs, "attach", count)
-        tails = [
-            asyncio.create_task(attach(page, first.thread_id, f"{run_id}:{last}"))
+        tails = {
+            last: await Reader(page, first.thread_id, f"{run_id}:{last}").attached()
             for last in (0, 1, 4, 7, 9)
-        ]
-        foreign = asyncio.create_task(attach(page, first.thread_id, "run_other:5"))
-        while attached < len(tails) + 1:
-            await asyncio.sleep(0.01)
+        }
+        foreign = await Reader(page, first.thread_id, "run_other:5").attached()
         release(replica)
         await first.ended()
-        for last, tail in zip((0, 1, 4, 7, 9), tails, strict=True):
-            assert await tail == first.events[last:]
-        assert await foreign == first.events
+        for last, tail in tails.items():
+            assert await tail.ended() == first.events[last:]
+        assert await foreign.ended() == first.events
 
 
 async def test_answer_is_204_when_nothing_is_being_written(start_local: StartLocal) -> None:
@@ -133,11 +122,11 @@ async def test_snapshots_and_the_end_are_followed_when_another_replica_runs_it(
     async with Page(replica.url) as page, Page(other.url) as elsewhere:
         elsewhere.secret = page.secret
         first = await hold_answer(replica, page)
-        following = asyncio.create_task(attach(elsewhere, first.thread_id))
+        following = Reader(elsewhere, first.thread_id)
         await replica.runs.send_heartbeats()
-        await asyncio.sleep(0.2)
+        await until(lambda: following.events != [])
         release(replica)
-        events = await asyncio.wait_for(following, 10)
+        events = await following.ended()
         await first.ended()
     assert events[0]["type"] == "thread.item.added"
     assert text_of(events[:1]) == "".join(WORDS[:4])

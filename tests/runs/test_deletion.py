@@ -7,6 +7,7 @@ import pytest
 from tests.runs.tabs import hold_answer
 from tests.support.local_replicas import StartLocal
 from tests.support.replica import Page
+from tests.support.waiting import PATIENCE
 
 
 @pytest.mark.parametrize("elsewhere", [False, True], ids=["same-replica", "other-replica"])
@@ -20,7 +21,7 @@ async def test_answer_ends_without_an_error_when_its_thread_is_deleted(
         second_page.secret = page.secret
         first = await hold_answer(replica, page)
         await second_page.ask("threads.delete", thread_id=first.thread_id)
-        await asyncio.wait_for(replica.idle(), 10)
+        await asyncio.wait_for(replica.idle(), PATIENCE)
         await first.ended()
     assert replica.assistant.ended == ["cancelled"]
     assert "error" not in {event["type"] for event in first.events}

@@ -11,6 +11,7 @@ from tests.runs.tabs import hold_answer, release
 from tests.support.assistants import WORDS, SlowStore
 from tests.support.local_replicas import StartLocal, ThreadLook
 from tests.support.replica import Page, message
+from tests.support.waiting import PATIENCE
 
 ANSWER = "".join(WORDS)
 FRAMES = 3 + 2 + len(WORDS) + 1  # created, user, options; added, part; words; done
@@ -50,7 +51,7 @@ async def test_run_is_cancelled_and_its_text_kept_when_the_connection_closes_at_
     async with Page(replica.url) as page:
         for frames in range(1, FRAMES):
             thread_id = await read_and_leave(page, frames)
-            await asyncio.wait_for(replica.idle(), 5)
+            await asyncio.wait_for(replica.idle(), PATIENCE)
             found = await look(thread_id)
             state = found.run_states[0]
             assert state in ("cancelled", "completed"), frames
@@ -74,7 +75,7 @@ async def test_text_is_kept_when_the_connection_closes_and_every_write_is_slow(
     async with Page(replica.url) as page:
         for frames in range(4, FRAMES, 3):
             thread_id = await read_and_leave(page, frames)
-            await asyncio.wait_for(replica.idle(), 5)
+            await asyncio.wait_for(replica.idle(), PATIENCE)
             found = await look(thread_id)
             if found.run_states == ["completed"]:
                 assert found.texts == [ANSWER]
@@ -98,7 +99,7 @@ async def test_model_call_ends_when_the_connection_closes(
         )
         async with Page(replica.url) as page:
             thread_id = await read_and_leave(page, 12)
-            await asyncio.wait_for(replica.idle(), 5)
+            await asyncio.wait_for(replica.idle(), PATIENCE)
         assert await asyncio.to_thread(provider.hung_up.wait, 5)
     found = await look(thread_id)
     assert found.run_states == ["cancelled"]
@@ -118,7 +119,7 @@ async def test_run_finishes_when_a_closed_connection_means_nothing(
     async with Page(replica.url) as page:
         for frames in range(1, FRAMES, 3):
             thread_id = await read_and_leave(page, frames, metadata=metadata, headers=headers)
-            await asyncio.wait_for(replica.idle(), 5)
+            await asyncio.wait_for(replica.idle(), PATIENCE)
             found = await look(thread_id)
             assert found.run_states == ["completed"]
             assert found.types == ["user_message", "assistant_message"]
@@ -159,7 +160,7 @@ async def test_stop_is_immediate_when_it_is_sent_explicitly(
             run_id = stream.response.headers["x-chatkit-run"]
             events = aiter(stream)
             thread_id = (await anext(events))["thread"]["id"]
-            await asyncio.wait_for(replica.assistant.held.wait(), 5)
+            await asyncio.wait_for(replica.assistant.held.wait(), PATIENCE)
             stopped = await page.client.post(f"/api/runs/{run_id}/cancel", headers=page.headers)
             assert stopped.status_code == 204
             rest = [event async for event in events]
@@ -181,7 +182,7 @@ async def test_run_is_not_found_when_it_is_somebody_elses(start_local: StartLoca
     ):
         run_id = stream.response.headers["x-chatkit-run"]
         thread_id = (await anext(aiter(stream)))["thread"]["id"]
-        await asyncio.wait_for(replica.assistant.held.wait(), 5)
+        await asyncio.wait_for(replica.assistant.held.wait(), PATIENCE)
         cancel = await other.client.post(f"/api/runs/{run_id}/cancel", headers=other.headers)
         attach = await other.client.get(f"/api/threads/{thread_id}/stream", headers=other.headers)
         assert (cancel.status_code, attach.status_code) == (404, 404)
@@ -211,7 +212,7 @@ async def test_closed_connection_counts_when_its_message_was_still_waiting_for_t
             await asyncio.sleep(0.01)
         release(replica)
         await first.ended()
-        await asyncio.wait_for(replica.idle(), 10)
+        await asyncio.wait_for(replica.idle(), PATIENCE)
     found = await look(first.thread_id)
     assert found.run_states == ["completed", state]
     assert found.types[:3] == ["user_message", "assistant_message", "user_message"]

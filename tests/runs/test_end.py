@@ -9,6 +9,7 @@ import pytest
 from tests.runs.tabs import ANSWER, say_again
 from tests.support.local_replicas import LocalReplica, StartLocal, ThreadLook
 from tests.support.replica import Page, answer_text
+from tests.support.waiting import PATIENCE
 
 Look = Callable[[str], Awaitable[ThreadLook]]
 
@@ -46,9 +47,9 @@ async def test_answer_stays_complete_when_its_end_cannot_be_written_for_longer_t
         assert replica.runs.running  # the reader did not have to wait for the end
         await asyncio.sleep(1.2)
         await cleanup.runs.recover()
-        await asyncio.wait_for(outage.has_failed(3), 10)
+        await asyncio.wait_for(outage.has_failed(3), PATIENCE)
         outage.is_over = True
-        await asyncio.wait_for(replica.idle(), 10)
+        await asyncio.wait_for(replica.idle(), PATIENCE)
         thread_id = events[0]["thread"]["id"]
         found = await look(thread_id)
         assert found.run_states == ["completed"]
@@ -64,9 +65,9 @@ async def test_drain_ends_when_the_end_of_a_run_cannot_be_written(
     outage = Outage(replica, monkeypatch)
     async with Page(replica.url) as page:
         await page.create("Count")
-        await asyncio.wait_for(outage.has_failed(2), 10)
+        await asyncio.wait_for(outage.has_failed(2), PATIENCE)
         assert replica.runs.running
-        await asyncio.wait_for(replica.runs.drain(0), 10)
+        await asyncio.wait_for(replica.runs.drain(0), PATIENCE)
     assert not replica.runs.running
 
 
@@ -77,10 +78,10 @@ async def test_run_is_let_go_when_its_end_cannot_be_written_at_all(
     outage = Outage(replica, monkeypatch)
     async with Page(replica.url) as page:
         events = await page.create("Count")
-        await asyncio.wait_for(replica.idle(), 10)
+        await asyncio.wait_for(replica.idle(), PATIENCE)
         outage.is_over = True
         thread_id = events[0]["thread"]["id"]
         again = await (await say_again(page, thread_id)).ended()  # once the cleanup was there
         assert answer_text(again.events) == ANSWER
-        await asyncio.wait_for(replica.idle(), 10)
+        await asyncio.wait_for(replica.idle(), PATIENCE)
     assert (await look(thread_id)).run_states == ["interrupted", "completed"]

@@ -13,6 +13,7 @@ from tests.support import assistants
 from tests.support.local_replicas import LocalReplica, StartLocal
 from tests.support.replica import Page
 from tests.support.samples import answer, hidden
+from tests.support.waiting import PATIENCE
 
 Events = list[dict[str, Any]]
 
@@ -29,7 +30,7 @@ class Followed:
 
     async def ended(self) -> Events:
         """Wait for the end of the following stream; raises if the connection was cut."""
-        return await asyncio.wait_for(self.task, 10)
+        return await asyncio.wait_for(self.task, PATIENCE)
 
     async def let_run_end(self) -> None:
         """Set the held answer free and wait for it."""
@@ -59,7 +60,7 @@ async def following(
         with monkeypatch.context() as patch:
             patch.setattr(repository, "find", note)
             task = asyncio.create_task(attach(elsewhere, first.thread_id))
-            await asyncio.wait_for(looked.wait(), 10)
+            await asyncio.wait_for(looked.wait(), PATIENCE)
             yield Followed(here, other, page, first, task)
 
 

@@ -11,6 +11,7 @@ from app.chatkit.errors import ThreadBusyError
 from tests.runs.tabs import ANSWER, Tab, hold_answer, release
 from tests.support.local_replicas import LocalReplica, StartLocal, ThreadLook
 from tests.support.replica import Page, answer_text, message
+from tests.support.waiting import PATIENCE
 
 Look = Callable[[str], Awaitable[ThreadLook]]
 
@@ -75,7 +76,7 @@ async def test_third_message_interrupts_the_second_when_that_got_the_thread_firs
 ) -> None:
     order = Order("Second", "Third")
     async with three_messages(start_local, monkeypatch, order, elsewhere=elsewhere) as tabs:
-        await asyncio.wait_for(order.late_began.wait(), 10)
+        await asyncio.wait_for(order.late_began.wait(), PATIENCE)
     first, _, third = tabs
     assert answer_text(third.events) == ANSWER
     assert (await look(first.thread_id)).run_states == ["cancelled", "cancelled", "completed"]

@@ -20,6 +20,7 @@ from tests.runs.tabs import Tab, hold_answer, release
 from tests.support.assistants import WORDS
 from tests.support.local_replicas import LocalReplica, StartLocal
 from tests.support.replica import Page, message
+from tests.support.waiting import PATIENCE
 
 
 async def saved(engine: AsyncEngine, thread_id: str) -> str | None:
@@ -61,7 +62,7 @@ async def test_snapshot_is_saved_when_a_second_message_is_as_long_as_the_first(
     async with Page(replica.url) as page:
         tab = Tab(page, "threads.create", input=message("Weather?"))
         for step in steps:
-            await asyncio.wait_for(step.shown.wait(), 10)
+            await asyncio.wait_for(step.shown.wait(), PATIENCE)
             await replica.runs.send_heartbeats()
             assert await saved(engine, tab.thread_id) == step.text
             step.done.set()

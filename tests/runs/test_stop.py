@@ -12,6 +12,7 @@ from tests.runs.tabs import say_again as say
 from tests.support.assistants import WORDS
 from tests.support.local_replicas import LocalReplica, StartLocal, ThreadLook
 from tests.support.replica import Page, message
+from tests.support.waiting import PATIENCE
 
 ANSWER = "".join(WORDS)
 Look = Callable[[str], Awaitable[ThreadLook]]
@@ -34,7 +35,7 @@ class Gate:
 
 
 async def stop_at(gate: Gate, replica: LocalReplica, reason: StopReason) -> Run:
-    await asyncio.wait_for(gate.reached.wait(), 5)
+    await asyncio.wait_for(gate.reached.wait(), PATIENCE)
     (run,) = replica.runs.running
     run.stop(reason)
     await asyncio.sleep(0.02)
@@ -66,7 +67,7 @@ async def test_message_and_note_are_stored_once_when_a_run_is_stopped_before_its
             tab = Tab(page, "threads.create", input=message("Count"))
         await stop_at(gate, replica, reason)
         await tab.ended()
-        await asyncio.wait_for(replica.idle(), 5)
+        await asyncio.wait_for(replica.idle(), PATIENCE)
         thread_id = (created or tab.events)[0]["thread"]["id"]
         found = await look(thread_id)
         assert found.types[before:] == ["user_message", "sdk_hidden_context"]
@@ -84,7 +85,7 @@ async def test_answer_is_complete_when_a_run_is_stopped_while_it_is_being_ended(
         tab = await Tab(page, "threads.create", input=message("Count")).begun()
         await stop_at(gate, replica, "stopped")
         await tab.ended()
-        await asyncio.wait_for(replica.idle(), 5)
+        await asyncio.wait_for(replica.idle(), PATIENCE)
         found = await look(tab.thread_id)
     assert found.types == ["user_message", "assistant_message"]
     assert found.texts == [ANSWER]

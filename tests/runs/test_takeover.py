@@ -11,6 +11,7 @@ from tests.runs.tabs import ANSWER, Look, Tab, hold_answer, release, say_again
 from tests.support.assistants import WORDS
 from tests.support.local_replicas import StartLocal
 from tests.support.replica import Page, answer_text, message
+from tests.support.waiting import PATIENCE
 
 
 @pytest.mark.parametrize("elsewhere", [False, True], ids=["same-replica", "other-replica"])
@@ -244,7 +245,7 @@ async def test_run_goes_on_when_it_claims_its_thread_during_a_heartbeat(
         monkeypatch.setattr(replica.runs._liveness, "_takeover", 0)  # it looks at every heartbeat
         waiting = await (await say_again(page, held_back.thread_id)).begun()
         beat = asyncio.create_task(replica.runs.send_heartbeats())
-        await asyncio.wait_for(asked.wait(), 5)
+        await asyncio.wait_for(asked.wait(), PATIENCE)
         release(replica)
         while waiting.events[-1]["type"] == "progress_update":
             await asyncio.sleep(0.01)

@@ -3,26 +3,40 @@
 import asyncio
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import httpx
 
 ROOT = Path(__file__).parents[2]
-START_TIMEOUT = 30.0
+START_TIMEOUT = 120.0
+"""For how long a process may take to start or to end, in seconds: a machine may be busy."""
+
+
+# The kernel takes none of these for outgoing connections, which would be in the way at times.
+_PORTS = random.sample(range(20_000, 32_000), 12_000)
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on."""
+    """Return a port that nobody uses, and that was not returned before."""
+    while True:
+        port = _PORTS.pop()
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+
+
+def listens(port: int) -> bool:
+    """Return whether somebody listens on a port."""
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 class Replica:
@@ -107,7 +121,7 @@ class Page:
     """A page with an identity of its own: mints a secret, sends requests, reads streams."""
 
     def __init__(self, url: str) -> None:
-        self.client = httpx.AsyncClient(base_url=url, timeout=30)
+        self.client = httpx.AsyncClient(base_url=url, timeout=120)
         self.secret = ""
 
     async def __aenter__(self) -> "Page":

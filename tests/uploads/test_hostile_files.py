@@ -19,6 +19,7 @@ from PIL import Image
 from sqlalchemy.engine import make_url
 
 from tests.support.replica import Page, Replica, message
+from tests.support.waiting import until
 
 LIMIT = 200_000
 IDLE_TIMEOUT = 1.0
@@ -55,11 +56,11 @@ class Server:
 
     async def settles_at(self, traces: tuple[list[str], list[str]]) -> None:
         """Wait until there is no more than there was; what is cleaned up late is cleaned up."""
-        for _ in range(100):
-            if (now := await self.traces()) == traces:
-                return
-            await asyncio.sleep(0.05)
-        assert now == traces
+
+        async def is_settled() -> bool:
+            return await self.traces() == traces
+
+        await until(is_settled)
 
     @property
     def memory(self) -> int:
@@ -174,7 +175,8 @@ def gif_bomb() -> bytes:
 
 # --- files that are not what they seem -----------------------------------------------------------
 
-WRONG = {
+# Large ones are made when they are needed.
+WRONG: dict[str, tuple[str, str, bytes | Callable[[], bytes]]] = {
     "script as image": ("a.png", "image/png", HTML),
     "SVG as PNG": ("a.png", "image/png", SVG),
     "SVG as itself": ("a.svg", "image/svg+xml", SVG),
@@ -188,9 +190,9 @@ WRONG = {
     "GIF with script": ("a.gif", "image/gif", b"GIF89a/*" + bytes(20) + b"*/=alert(1)//"),
     "PDF behind a PNG's head": ("a.png", "image/png", b"\x89PNG\r\n\x1a\n%PDF-1.7\n"),
     "half an image": ("a.png", "image/png", image()[:60]),
-    "PNG bomb": ("a.png", "image/png", png_bomb(60_000, 60_000)),
-    "long thin PNG bomb": ("a.png", "image/png", png_bomb(2**31 - 1, 1)),
-    "GIF bomb": ("a.gif", "image/gif", gif_bomb()),
+    "PNG bomb": ("a.png", "image/png", lambda: png_bomb(60_000, 60_000)),
+    "long thin PNG bomb": ("a.png", "image/png", lambda: png_bomb(2**31 - 1, 1)),
+    "GIF bomb": ("a.gif", "image/gif", gif_bomb),
     "no type at all": ("a", "\u2603/\u2603", bytes(range(256))),
 }
 
@@ -200,7 +202,8 @@ WRONG = {
 async def test_file_that_is_not_what_it_seems_is_refused(
     server: Server, page: Page, case: str, strategy: str
 ) -> None:
-    name, declared, data = WRONG[case]
+    name, declared, source = WRONG[case]
+    data = source() if callable(source) else source
     before, memory = await server.traces(), server.memory
     if strategy == "direct":
         refused(await post(page, name, declared, data))

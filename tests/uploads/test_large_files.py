@@ -9,6 +9,7 @@ import pytest
 
 from app.db.pool import ConnectionPool
 from tests.support.replica import Page, Replica
+from tests.support.waiting import PATIENCE
 
 MEGABYTE = 1024 * 1024
 SIZE = 200 * MEGABYTE
@@ -106,7 +107,7 @@ async def test_no_orphan_survives_when_the_server_is_killed_in_mid_upload(
     assert stored()
     await replica.start()
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             while stored() or await states():
                 await asyncio.sleep(0.05)
     finally:

@@ -31,6 +31,7 @@ from app.errors import ForbiddenError, PayloadTooLargeError
 from app.uploads import attempts
 from app.uploads.attempts import new_key
 from app.uploads.receiving import SlowUploadError, read_body
+from tests.support.waiting import PATIENCE
 from tests.uploads.room import PUBLIC_URL, MakeRoom, Room, chunks_of, incoming, picture, send
 
 
@@ -327,7 +328,7 @@ async def test_upload_is_renewed_while_it_is_under_way(
         yield b"hel"
         (before,) = await room.repository.list_of_user(room.context.user_id)
         assert before.upload_state == "uploading"
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             while True:
                 (row,) = await room.repository.list_of_user(room.context.user_id)
                 if row.touched_at > before.touched_at:
@@ -360,7 +361,7 @@ async def test_renewal_ends_when_another_attempt_counts(
     monkeypatch.setattr(room.repository, "touch", watched)
     await room.repository.claim(user_id, attachment.id, other, abandoned=0)
     async with room.uploads.attempts.keep_alive(user_id, attachment.id, mine):
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             while False not in outcomes:
                 await asyncio.sleep(0.01)
         await asyncio.sleep(0.1)

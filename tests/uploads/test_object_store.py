@@ -2,7 +2,6 @@
 
 import asyncio
 import base64
-import socket
 import subprocess
 import sys
 import uuid
@@ -17,7 +16,8 @@ from obstore.store import S3Store
 from app.chatkit.errors import UnprocessableError
 from app.chatkit.protocol.items import Attachment, ImageAttachment
 from app.chatkit.protocol.requests import AttachmentCreateParams
-from tests.support.replica import free_port
+from tests.support.replica import free_port, listens
+from tests.support.waiting import until
 from tests.uploads.room import MakeRoom, Room, incoming, picture, send
 
 BUCKET = "chatkit-files"
@@ -33,11 +33,7 @@ async def object_store() -> AsyncIterator[str]:
         stderr=subprocess.DEVNULL,
     )
     try:
-        for _ in range(200):
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            await asyncio.sleep(0.1)
+        await until(lambda: process.poll() is not None or listens(port))
         url = f"http://127.0.0.1:{port}"
         async with httpx.AsyncClient() as client:
             assert (await client.put(f"{url}/{BUCKET}")).status_code == 200

@@ -14,6 +14,7 @@ from app.chatkit.protocol.events import (
     WorkflowTaskUpdated,
 )
 from app.chatkit.protocol.items import ThoughtTask
+from tests.support.waiting import PATIENCE
 
 deltas = st.tuples(st.sampled_from(["a", "b"]), st.integers(0, 1), st.text(min_size=1))
 
@@ -79,7 +80,7 @@ async def test_reader_wakes_when_something_is_put() -> None:
     assert not ready.done()
     outbox.put_text("a", 0, "x")
     outbox.put_text("a", 0, "y")
-    await asyncio.wait_for(ready, 1)
+    await asyncio.wait_for(ready, PATIENCE)
     assert outbox.take() is not None
     assert outbox.take() is None
 
