@@ -1,7 +1,7 @@
 """Which model answers: the offline one, OpenAI's, or any server that speaks one of its APIs."""
 
 from dataclasses import replace
-from typing import Literal
+from typing import Literal, cast
 
 from agents import (
     Model,
@@ -10,8 +10,10 @@ from agents import (
     OpenAIResponsesModel,
 )
 from agents.models import get_default_model_settings
+from openai import AsyncOpenAI
 
 from app.model_url import parse_model_url
+from app.providers.chat_messages import StrictChatClient
 from app.providers.client import OPENAI_URL, create_client
 from app.providers.normalised_model import NormalisedModel
 from app.providers.offline.model import DEFAULT_DELAY, OFFLINE_MODEL_NAME, OfflineModel
@@ -96,15 +98,18 @@ class AssistantModels(ModelProvider):
     def _create_model(self, name: str) -> Model:
         if self._client is None:
             return OfflineModel(delay=self._offline_delay)
+        is_chat = self._settings.model_api == "chat_completions"
         model: Model
-        if self._settings.model_api == "chat_completions":
-            model = ChatCompletionsModel(name, self._client)
+        if is_chat:
+            model = ChatCompletionsModel(name, cast("AsyncOpenAI", StrictChatClient(self._client)))
         elif self._is_openai:
             model = OpenAIResponsesModel(name, self._client)
         else:
             model = CompatibleResponsesModel(name, self._client)
         address = self._client.base_url.netloc.decode().rpartition("@")[2]
-        return ProviderModel(NormalisedModel(model), refused=self._refused, address=address)
+        return ProviderModel(
+            NormalisedModel(model), refused=self._refused, address=address, is_chat=is_chat
+        )
 
     def get_model_settings(
         self, model_name: str | None = None, *, max_tokens: int | None = None

@@ -17,6 +17,7 @@ from agents import Model, ModelResponse, ModelSettings, TResponseInputItem
 from agents.items import TResponseStreamEvent
 from agents.retry import ModelRetryAdvice, ModelRetryAdviceRequest
 
+from app.chatkit.agents.input_items import Item, pair_calls, to_plain_items
 from app.chatkit.agents.provider_errors import (
     ProviderErrorKind,
     Refusal,
@@ -32,6 +33,7 @@ from app.chatkit.agents.refusals import (
 )
 from app.chatkit.untyped import get_field
 from app.providers.advice import log_refusal
+from app.providers.chat_messages import read_tool_images, show_tool_files
 from app.providers.smaller_input import PartKind, find_parts, with_less_history, without_parts
 
 Kind = ProviderErrorKind
@@ -91,13 +93,20 @@ class _AskAgainError(Exception):
 class ProviderModel(Model):
     """Asks ``model``, and asks it once more where a smaller input may help.
 
-    ``refused`` is shared by the models of a provider; ``address`` is for the log.
+    ``refused`` is shared by the models of a provider; ``address`` is for the log, ``is_chat`` tells
+    that it speaks Chat Completions.
     """
 
     def __init__(
-        self, model: Model, *, refused: RefusedParts | None = None, address: str = ""
+        self,
+        model: Model,
+        *,
+        refused: RefusedParts | None = None,
+        address: str = "",
+        is_chat: bool = False,
     ) -> None:
         self.inner = model
+        self._is_chat = is_chat
         self._name = str(get_field(model, "model", ""))
         self._refused = refused or RefusedParts()
         self._address = address
@@ -127,7 +136,7 @@ class ProviderModel(Model):
         while True:
             try:
                 return await self.inner.get_response(
-                    system_instructions, request.input, request.settings, *args, **options
+                    system_instructions, self._write(request), request.settings, *args, **options
                 )
             except Exception as error:
                 refusal = read_refusal(error)
@@ -149,7 +158,7 @@ class ProviderModel(Model):
         request: _Request | None = self._prepare(input, model_settings)
         while request is not None:
             events = self.inner.stream_response(
-                system_instructions, request.input, request.settings, *args, **options
+                system_instructions, self._write(request), request.settings, *args, **options
             )
             attempt = self._read(request, events)
             request = None
@@ -202,11 +211,20 @@ class ProviderModel(Model):
     # --- what is sent ----------------------------------------------------------------------------
 
     def _prepare(self, input: Input, settings: ModelSettings) -> _Request:
-        """Return what is sent first: without what the model has refused lately."""
-        refused = self._refused.recall(self._name)
-        if not refused or isinstance(input, str):
+        """Return what is sent first: in one form, without what the model has refused lately."""
+        if isinstance(input, str):
             return _Request(input, settings)
-        return _Request(without_parts(input, refused), settings)
+        plain = cast("list[Item]", pair_calls(to_plain_items(input)))
+        items = cast("list[TResponseInputItem]", read_tool_images(plain))
+        refused = self._refused.recall(self._name)
+        return _Request(without_parts(items, refused) if refused else items, settings)
+
+    def _write(self, request: _Request) -> Input:
+        """Return an input as the API takes it."""
+        if not self._is_chat or isinstance(request.input, str):
+            return request.input
+        shown = show_tool_files(cast("list[Item]", request.input))
+        return cast("list[TResponseInputItem]", shown)
 
     def _find_smaller(self, request: _Request, refusal: Refusal | None) -> _Request | None:
         """Return what to send instead of what was refused, or None where nothing would help."""

@@ -234,7 +234,11 @@ async def test_provider_error_is_told_and_the_thread_lives_on(
     error = the_error(await conversation.say("hi"))
     assert "sk-test" not in json.dumps(error)
     assert answer_text(await conversation.say("again")) == "Back again."
-    assert said(fake.streamed[-1]) == [("user", "hi"), ("user", "again")]
+    if conversation.server.settings.model_api == "chat_completions":
+        # Strict servers refuse two messages of one role in a row.
+        assert said(fake.streamed[-1]) == [("user", "hi\n\nagain")]
+    else:
+        assert said(fake.streamed[-1]) == [("user", "hi"), ("user", "again")]
 
 
 async def test_rate_limited_request_is_repeated_as_the_provider_says(

@@ -4,8 +4,7 @@ Events and items are told apart by their ``type``, never by their class: provide
 differ. Kinds that nobody handles are left out.
 """
 
-import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 from agents import ModelBehaviorError, RunResultStreaming
@@ -17,6 +16,8 @@ from app.chatkit.agents.client_tool_calls import (
     read_function_call,
 )
 from app.chatkit.agents.context import AgentContext
+from app.chatkit.agents.history_order import order_as_told
+from app.chatkit.agents.input_items import OUTPUT_TYPES
 from app.chatkit.agents.item_ids import ItemIds, is_own_id
 from app.chatkit.agents.messages import MessageStreamer
 from app.chatkit.agents.output_guard import OutputGuard
@@ -29,11 +30,20 @@ from app.chatkit.agents.provider_errors import (
 from app.chatkit.agents.reasoning import ReasoningStreamer
 from app.chatkit.agents.response_converter import ResponseStreamConverter
 from app.chatkit.agents.sdk_exceptions import ModelRefusalError
-from app.chatkit.agents.tool_failures import has_call_failed
-from app.chatkit.agents.tool_memory import remember_tool_call
+from app.chatkit.agents.tool_memory import RunMemory, is_tool_call
 from app.chatkit.errors import CustomStreamError
-from app.chatkit.protocol.events import NoticeEvent, ThreadItemDoneEvent
-from app.chatkit.protocol.items import ClientToolCallItem, ThreadItem, now
+from app.chatkit.protocol.events import (
+    NoticeEvent,
+    ThreadItemDoneEvent,
+    ThreadItemReplacedEvent,
+    ThreadStreamEvent,
+)
+from app.chatkit.protocol.items import (
+    ClientToolCallItem,
+    SDKHiddenContextItem,
+    ThreadItem,
+    now,
+)
 from app.chatkit.untyped import get_field, get_list, get_text
 
 _CUT_KINDS = {
@@ -41,8 +51,6 @@ _CUT_KINDS = {
     "content_filter": ProviderErrorKind.CONTENT_FILTER,
 }
 """Why there is no answer at all, by the reason for an incomplete response."""
-
-logger = logging.getLogger("chatkit")
 
 Handler = Callable[[Any], Awaitable[None] | None]
 
@@ -67,10 +75,11 @@ class AgentEventHandlers:
         self._tools = HostedToolTracker(context, converter)
         self._turn = 0
         self._function_calls: list[FunctionCall] = []
-        self._failed_tools: list[str] = []
         self._failure: CustomStreamError | None = None
         self._is_incomplete = False
         self._output = OutputGuard()
+        told = order_as_told(history)
+        self._memory = RunMemory(context.thread.id, told[-1].item.id if told else None)
 
     def _handlers(self) -> dict[str, Handler]:
         """Return the handler for each kind of Responses event; other kinds are left out."""
@@ -171,20 +180,6 @@ class AgentEventHandlers:
             )
             self._context.chatkit_emit(ThreadItemDoneEvent(item=item))
 
-    def report_failed_tools(self) -> None:
-        """Tell the user of tools that failed, where the run has ended and the model has not.
-
-        An agent that stops at a tool says nothing more. Raises ``CustomStreamError`` where there
-        would be nothing to see at all.
-        """
-        if not self._failed_tools:
-            return
-        tools = ", ".join(dict.fromkeys(self._failed_tools))
-        message = self._converter.chatkit_get_notice("tool_failed").format(tools=tools)
-        if not self._context.chatkit_outbox.has_shown:
-            raise CustomStreamError(message, allow_retry=True)
-        self._context.chatkit_emit(NoticeEvent(level="danger", message=message))
-
     # --- handlers --------------------------------------------------------------------------------
 
     def _open_response(self, event: Any) -> None:
@@ -200,13 +195,23 @@ class AgentEventHandlers:
 
     def _complete_response(self, event: Any) -> None:
         self._turn += 1
+        self._remember(self._memory.note_response(*self._read_output(event)))
         for item in get_list(get_field(event, "response"), "output"):
             self._output.note(get_text(item, "type"))
         if not self._messages.is_empty:
             self._output.note_message()
-            self._failed_tools.clear()
         self._output.end_response(has_shown=self._context.chatkit_outbox.has_shown)
         self._begin_response()
+
+    def _read_output(self, event: Any) -> tuple[list[Any], list[str | None]]:
+        """Return the output items of a response, and the ids in the thread of its messages."""
+        output = get_list(get_field(event, "response"), "output")
+        messages = [
+            self._messages.find_item_id(place, get_field(each, "id"))
+            for place, each in enumerate(output)
+            if get_field(each, "type") == "message"
+        ]
+        return output, messages
 
     def _note_incomplete(self, event: Any) -> None:
         self._is_incomplete = True
@@ -249,11 +254,10 @@ class AgentEventHandlers:
                 await self._tools.finish_item(event, item)
 
     def _note_run_item(self, item: Any) -> None:
-        if item.type == "tool_call_output_item":
-            self._remember(item.raw_item)
+        if get_text(item.raw_item, "type") in OUTPUT_TYPES:
+            self._remember(self._memory.note_output(item.raw_item))
         if item.type != "tool_call_item":
             return
-        self._failed_tools.clear()  # the model tries again, or something else
         call = read_function_call(item.raw_item, self._turn)
         if call is None:
             return
@@ -261,24 +265,20 @@ class AgentEventHandlers:
         if is_own_id(call.item_id):
             self._context.chatkit_outbox.produced[call.item_id] = None
 
-    def _remember(self, output: Any) -> None:
-        """Keep a finished call for the turns to come."""
-        call_id = get_text(output, "call_id")
-        call = next((each for each in self._function_calls if each.call_id == call_id), None)
-        if call is None or not call_id:
-            return
-        if has_call_failed(self._context, call_id, get_field(output, "output"), call.name):
-            self._failed_tools.append(call.name)
-            # The SDK has the exception, and tells it only to those who ask.
-            logger.error(
-                "A tool failed; OPENAI_AGENTS_DONT_LOG_TOOL_DATA=false has the Agents SDK log why",
-                extra={"tool": call.name, "call_id": call_id},
-            )
-        item = remember_tool_call(
-            self._context.thread.id,
-            call_id=call_id,
-            name=call.name,
-            arguments=call.arguments,
-            output=get_field(output, "output"),
-        )
-        self._context.chatkit_emit(ThreadItemDoneEvent(item=item))
+    def remember_end(self) -> None:
+        """Keep what the run leaves unfinished, and note that its last tools ended it."""
+        self._remember(self._memory.close())
+        last = self._memory.end()
+        if last is not None:
+            self._context.chatkit_emit(ThreadItemReplacedEvent(item=last))
+
+    def take_memories(self, unread: Iterable[ThreadStreamEvent]) -> list[ThreadItem]:
+        """Return what is to be stored of a run that was stopped, and whose events nobody reads."""
+        done = [each.item for each in unread if each.type == "thread.item.done"]
+        unfinished = self._memory.close()
+        return [each for each in (*done, unfinished) if each is not None and is_tool_call(each)]
+
+    def _remember(self, item: SDKHiddenContextItem | None) -> None:
+        """Store a response that called tools, for the turns to come."""
+        if item is not None:
+            self._context.chatkit_emit(ThreadItemDoneEvent(item=item))

@@ -21,7 +21,9 @@ from openai.types.responses import (
 from openai.types.responses.response_input_item_param import FunctionCallOutput, Message
 
 from app.chatkit.agents.fences import HIDDEN_TAG, escape_hidden_marks, fence
-from app.chatkit.agents.tool_memory import is_tool_call, read_call_id, tool_call_to_input
+from app.chatkit.agents.history_order import ToldItem, order_as_told
+from app.chatkit.agents.told_responses import ToldResponses
+from app.chatkit.agents.tool_memory import is_tool_call, read_memory
 from app.chatkit.protocol.items import (
     AssistantMessageItem,
     Attachment,
@@ -240,7 +242,9 @@ class ThreadItemConverter:
         One without content is a mark, and says nothing.
         """
         if is_tool_call(item):
-            return tool_call_to_input(item)
+            response = read_memory(item)
+            responses = ToldResponses((ToldItem(item, response),), self._thread_item_to_input_item)
+            return await responses.tell(response) if response else None
         return _describe_hidden(item.content) if item.content else None
 
     # --- whole threads ---------------------------------------------------------------------------
@@ -248,15 +252,23 @@ class ThreadItemConverter:
     async def to_agent_input(
         self, thread_items: Sequence[ThreadItem] | ThreadItem
     ) -> list[TResponseInputItem]:
-        """Return the input items for an item, or for items in the order of the thread."""
+        """Return the input items for an item, or for items in the order of the thread.
+
+        What the model did with tools is told as it saw it then, and in that order.
+        """
         items = list(thread_items) if isinstance(thread_items, Sequence) else [thread_items]
-        # What the page answered is told by its own item.
-        answered = {each.call_id for each in items if isinstance(each, ClientToolCallItem)}
-        items = [each for each in items if not _is_answered(each, answered)]
+        told = order_as_told(items)
+        responses = ToldResponses(told, self._thread_item_to_input_item)
         result: list[TResponseInputItem] = []
-        for position, item in enumerate(items, start=1):
-            converted = await self._thread_item_to_input_item(item, position == len(items))
-            if not _is_note(item):
+        for position, each in enumerate(told, start=1):
+            if responses.has(each.item):
+                continue
+            is_last = position == len(told)
+            if each.response is not None:
+                converted = await responses.tell(each.response)
+            else:
+                converted = await self._thread_item_to_input_item(each.item, is_last)
+            if not _is_note(each.item):
                 # Notes are in the user's role: whatever else a thread holds must not look like one.
                 converted = escape_hidden_marks(converted)
             result += converted
@@ -301,14 +313,6 @@ class ThreadItemConverter:
 
 def _is_note(item: ThreadItem) -> bool:
     return is_hidden(item) and not is_tool_call(item)
-
-
-def _is_answered(item: ThreadItem, answered: set[str]) -> bool:
-    return (
-        isinstance(item, SDKHiddenContextItem)
-        and is_tool_call(item)
-        and read_call_id(item) in answered
-    )
 
 
 def _describe_task(task: Task) -> Message | None:

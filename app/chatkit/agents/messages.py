@@ -87,6 +87,11 @@ class MessageStreamer:
         self._by_raw_id.clear()
         self._last = None
 
+    def find_item_id(self, place: Any, raw_id: Any) -> str | None:
+        """Return the id in the thread of a message of the response, if it was streamed."""
+        message = self._find(place, raw_id)
+        return None if message is None else message.id
+
     # --- events of parts -------------------------------------------------------------------------
 
     def add_text(self, event: Any) -> Awaitable[None] | None:

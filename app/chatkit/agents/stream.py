@@ -98,6 +98,7 @@ class AgentResponse(AsyncGenerator[ThreadStreamEvent, None]):
         self._is_started = True
         context, result, outbox = self._context, self._result, self._context.chatkit_outbox
         pump: asyncio.Task[None] | None = None
+        bridge: AgentEventHandlers | None = None
         is_finished = False
         try:
             history, is_whole = await _load_history(context)
@@ -115,13 +116,16 @@ class AgentResponse(AsyncGenerator[ThreadStreamEvent, None]):
             if _is_tripped(pump):
                 for item_id in list(outbox.produced):
                     yield ThreadItemRemovedEvent(item_id=item_id)
+            else:
+                bridge.remember_end()
+                for event in outbox.take_all():
+                    yield event
             _raise_failure(pump, self._converter)
             bridge.finish(result)
             for event in outbox.take_all():
                 yield event
             await context.chatkit_keep_open_workflow()
             await bridge.finish_client_tool_calls(result)
-            bridge.report_failed_tools()
             for event in outbox.take_all():
                 yield event
             is_finished = True
@@ -129,8 +133,20 @@ class AgentResponse(AsyncGenerator[ThreadStreamEvent, None]):
             record_usage(context.request_context, result)
             outbox.produced.clear()
             if not is_finished:
-                outbox.take_all()
+                unread = outbox.take_all()
                 await run_to_completion(_shut_down(result, pump))
+                if bridge is not None and not (pump and pump.done() and _is_tripped(pump)):
+                    memories = bridge.take_memories(unread)
+                    await run_to_completion(_store_memories(context, memories))
+
+
+async def _store_memories(context: AgentContext[Any], memories: list[ThreadItem]) -> None:
+    """Store what a run that was stopped did with tools: the model must know what has happened."""
+    try:
+        for each in memories:
+            await context.store.add_thread_item(context.thread.id, each, context.request_context)
+    except Exception:
+        logger.exception("Tool calls not remembered", extra={"thread_id": context.thread.id})
 
 
 def _is_tripped(pump: asyncio.Task[None]) -> bool:

@@ -41,14 +41,10 @@ class StopAtWorkingTools:
 
 def _has_failed(context: RunContextWrapper[Any], result: FunctionToolResult) -> bool:
     call_id = get_text(get_field(result.run_item, "raw_item"), "call_id")
-    return has_call_failed(context.context, call_id, result.output, result.tool.name)
-
-
-def has_call_failed(context: Any, call_id: str, output: Any, tool_name: str) -> bool:
-    """Return whether an output is that of a failed call."""
-    if isinstance(context, AgentContext) and call_id in _failed_ids(context):
+    agent_context: Any = context.context
+    if isinstance(agent_context, AgentContext) and call_id in _failed_ids(agent_context):
         return True
-    return is_failure_text(output, tool_name)
+    return is_failure_text(result.output, result.tool.name)
 
 
 def _failed_ids(context: Any) -> set[str]:

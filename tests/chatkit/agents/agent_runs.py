@@ -44,9 +44,15 @@ def start(
 ) -> RunResultStreaming:
     """Start a run of an agent whose model plays ``turns``."""
     model = turns if isinstance(turns, ScriptedModel) else ScriptedModel(turns)
-    if stop_at:
-        agent_fields["tool_use_behavior"] = StopAtTools(stop_at_tool_names=list(stop_at))
-    agent = Agent[Any](name="test", model=model, tools=list(tools), **agent_fields)
+    agent = Agent[Any](
+        name="test",
+        model=model,
+        tools=list(tools),
+        tool_use_behavior=(
+            StopAtTools(stop_at_tool_names=list(stop_at)) if stop_at else "run_llm_again"
+        ),
+        **agent_fields,
+    )
     return Runner.run_streamed(
         agent,
         "hi",
@@ -67,11 +73,8 @@ async def run(
     context = context or await create_context()
     events: list[ThreadStreamEvent] = []
     await collect(events, context, start(turns, context, **fields), converter)
-    return [
-        event
-        for event in events
-        if not (event.type == "thread.item.done" and is_tool_call(event.item))
-    ]
+    stored = ("thread.item.done", "thread.item.replaced")
+    return [each for each in events if not (each.type in stored and is_tool_call(each.item))]
 
 
 async def collect(

@@ -1,10 +1,11 @@
 """Defect 15: the model forgot its tool calls with every turn. Here they stay in the thread."""
 
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import aclosing
-from typing import Any
+from typing import Any, cast
 
+import pytest
 from agents import Agent, RunConfig, RunContextWrapper, Runner, function_tool
 from agents.agent import StopAtTools
 from hypothesis import given
@@ -19,10 +20,9 @@ from app.chatkit.agents import (
 from app.chatkit.agents.tool_memory import (
     MAX_ARGUMENTS,
     MAX_OUTPUT,
+    RememberedResponse,
+    create_memory,
     is_tool_call,
-    read_call_id,
-    remember_tool_call,
-    tool_call_to_input,
 )
 from app.chatkit.context import RequestContext
 from app.chatkit.protocol.events import ThreadStreamEvent
@@ -160,36 +160,93 @@ async def test_retry_forgets_the_calls_of_the_answer_that_it_replaces() -> None:
 
 
 def remembered(arguments: str = "{}", output: Any = "") -> SDKHiddenContextItem:
-    return remember_tool_call(
-        "thr_1", call_id="call_1", name="tool", arguments=arguments, output=output
-    )
+    call = {"type": "function_call", "call_id": "call_1", "name": "tool", "arguments": arguments}
+    returned = {"type": "function_call_output", "call_id": "call_1", "output": output}
+    return create_memory("thr_1", RememberedResponse([call, returned]))
 
 
-def outputs(items: Sequence[Any]) -> list[str]:
-    return [each["output"] for each in items if each["type"] == "function_call_output"]
+async def told(*items: Any) -> list[dict[str, Any]]:
+    return cast("list[dict[str, Any]]", await ThreadItemConverter().to_agent_input(items))
 
 
-def test_long_outputs_are_cut_and_long_arguments_left_out() -> None:
-    long = remembered("x" * (MAX_ARGUMENTS + 1), "y" * (MAX_OUTPUT + 1))
-    made, returned = tool_call_to_input(long)
-    assert made["arguments"] == "{}"  # type: ignore[typeddict-item]
-    assert len(returned["output"]) < MAX_OUTPUT + 100  # type: ignore[typeddict-item,arg-type]
-    assert str(MAX_OUTPUT + 1) in outputs([returned])[0]
+async def test_long_outputs_are_cut_and_long_arguments_left_out() -> None:
+    made, returned = await told(remembered("x" * (MAX_ARGUMENTS + 1), "y z " * MAX_OUTPUT))
+    assert made["arguments"] == "{}"
+    assert len(returned["output"]) < MAX_OUTPUT + 100
+    assert str(4 * MAX_OUTPUT) in returned["output"]
 
 
-@given(st.text(max_size=50), st.text(max_size=50) | st.lists(st.integers()))
-def test_call_comes_back_as_it_was(arguments: str, output: Any) -> None:
+@given(st.text(max_size=50), st.text(max_size=50))
+async def test_call_comes_back_as_it_was(arguments: str, output: str) -> None:
     item = remembered(arguments, output)
     assert is_tool_call(item)
-    assert read_call_id(item) == "call_1"
-    made, returned = tool_call_to_input(item)
-    assert made["arguments"] == (arguments or "{}")  # type: ignore[typeddict-item]
-    assert outputs([returned]) == [output if isinstance(output, str) else json.dumps(output)]
+    made, returned = await told(item)
+    assert (made["call_id"], made["arguments"]) == ("call_1", arguments)
+    assert (returned["call_id"], returned["output"]) == ("call_1", output)
 
 
-def test_note_that_only_looks_like_a_call_says_nothing() -> None:
-    for content in ("", "no JSON", "[]", "{}", '{"call_id": "x"}'):
+BASE64 = "iVBORw0KGgo" * 200
+
+
+@pytest.mark.parametrize(
+    ("output", "later"),
+    [
+        (
+            [{"type": "input_image", "image_url": f"data:image/png;base64,{BASE64}"}],
+            "(image that you were given here)",
+        ),
+        (
+            [
+                {"type": "input_text", "text": "A cat:"},
+                {"type": "input_image", "image_url": "https://example.com/cat.png"},
+            ],
+            "A cat:\n(image that you were given here: https://example.com/cat.png)",
+        ),
+        (
+            [{"type": "input_file", "filename": "a.pdf", "file_data": BASE64}],
+            '(file "a.pdf" that you were given here)',
+        ),
+        ([{"type": "input_file", "file_id": "file_1"}], "(file that you were given here: file_1)"),
+        (f"data:image/png;base64,{BASE64}", f"(image/png of {len(BASE64)} characters, left out)"),
+        (
+            json.dumps({"image": f"data:image/jpeg;base64,{BASE64}", "n": 1}),
+            f'{{"image": "(image/jpeg of {len(BASE64)} characters, left out)", "n": 1}}',
+        ),
+        (
+            "\n".join(BASE64[at : at + 76] for at in range(0, len(BASE64), 76)),
+            f"(data of {len(BASE64) + (len(BASE64) - 1) // 76} characters, left out)",
+        ),
+        ("word " * 1000, "word " * 1000),
+    ],
+)
+async def test_files_that_a_tool_returned_are_a_note_later(output: Any, later: str) -> None:
+    item = remembered(output=output)
+    assert len(str(item.content)) < 6000
+    _, returned = await told(item)
+    assert returned["output"] == later
+
+
+async def test_note_that_only_looks_like_a_call_says_nothing() -> None:
+    for content in (
+        "",
+        "no JSON",
+        "[]",
+        "{}",
+        '{"call_id": "x"}',
+        '{"items": [1, {}, {"type": 2}]}',
+    ):
         item = SDKHiddenContextItem(
             id="call_x", thread_id="thr_1", created_at=now(), content=content
         )
-        assert tool_call_to_input(item) == []
+        assert await told(item) == []
+
+
+async def test_call_of_the_first_version_is_still_told() -> None:
+    content = {"call_id": "call_1", "name": "tool", "arguments": '{"a": 1}', "output": "done"}
+    item = SDKHiddenContextItem(
+        id="call_x", thread_id="thr_1", created_at=now(), content=json.dumps(content)
+    )
+    assert await told(item) == [
+        {"type": "function_call", "call_id": "call_1", "name": "tool", "arguments": '{"a": 1}'},
+        {"type": "function_call_output", "call_id": "call_1", "output": "done"},
+    ]

@@ -1,0 +1,130 @@
+"""Messages of Chat Completions as strict servers take them.
+
+Many templates refuse two messages of one role in a row, a message of the user right behind the
+output of a tool, or a conversation that the assistant begins; many servers refuse text in parts.
+"""
+
+from collections.abc import Iterable
+from typing import Any, cast
+
+from app.chatkit.agents.input_items import OUTPUT_TYPES, Item, read_image
+
+BEGINNING = "(The conversation begins.)"
+"""What the user is taken to have said where the assistant speaks first."""
+NO_ANSWER = "(No answer was given here.)"
+"""What the assistant is taken to have said between the output of a tool and the user."""
+
+Message = dict[str, Any]
+
+
+def to_strict_messages(messages: Iterable[Any]) -> list[Message]:
+    """Return messages in which roles take turns, with text as text where it is nothing else."""
+    strict: list[Message] = []
+    for each in cast("Iterable[Message]", messages):
+        message = each | {"content": _join_text(each.get("content"))}
+        role = message.get("role")
+        last = strict[-1] if strict else None
+        before = last.get("role") if last else None
+        if last is not None and before == role and _can_be_joined(last):
+            strict[-1] = _join(last, message)
+            continue
+        if role == "assistant" and before in (None, "system", "developer"):
+            strict.append({"role": "user", "content": BEGINNING})
+        elif role == "user" and before == "tool":
+            strict.append({"role": "assistant", "content": NO_ANSWER})
+        strict.append(message)
+    return strict
+
+
+def _can_be_joined(message: Message) -> bool:
+    return message.get("role") != "tool" and not message.get("tool_calls")
+
+
+def _join(first: Message, second: Message) -> Message:
+    """Return two messages of one role as one; calls are those of the second."""
+    content, more = first.get("content"), second.get("content")
+    if isinstance(content, list) or isinstance(more, list):
+        content = [*_to_parts(content), *_to_parts(more)]
+    else:
+        content = "\n\n".join(each for each in (content, more) if each) or None
+    return first | second | {"content": content}
+
+
+def _to_parts(content: Any) -> list[Any]:
+    if isinstance(content, list):
+        return cast("list[Any]", content)
+    return [{"type": "text", "text": content}] if content else []
+
+
+def _join_text(content: Any) -> Any:
+    """Return content as one text, where it is parts of text alone."""
+    if not isinstance(content, list):
+        return content
+    parts = cast("list[Message]", content)
+    if any(part.get("type") != "text" or len(part) > 2 for part in parts):
+        return parts
+    return "\n\n".join(str(part.get("text")) for part in parts)
+
+
+# --- what tools return ---------------------------------------------------------------------------
+
+
+def show_tool_files(items: Iterable[Item]) -> list[Item]:
+    """Return items in which what tools returned is text, with images and files shown behind it.
+
+    A message of a tool holds nothing but text; the user's may hold more.
+    """
+    shown: list[Item] = []
+    files: list[Item] = []
+    for item in items:
+        is_output = item.get("type") in OUTPUT_TYPES
+        if files and not is_output:
+            shown.append(_show(files))
+            files = []
+        if is_output and isinstance(item.get("output"), list):
+            parts = cast("list[Item]", item["output"])
+            texts = [str(part["text"]) for part in parts if isinstance(part.get("text"), str)]
+            given = [part for part in parts if part.get("type") in ("input_image", "input_file")]
+            files += given
+            note = ["(What it returned is shown below.)"] if given else []
+            item = item | {"output": "\n".join([*texts, *note])}
+        shown.append(item)
+    return [*shown, _show(files)] if files else shown
+
+
+def _show(files: list[Item]) -> Item:
+    lead: Item = {"type": "input_text", "text": "This is what the tool returned:"}
+    return {"type": "message", "role": "user", "content": [lead, *files]}
+
+
+def read_tool_images(items: Iterable[Item]) -> list[Item]:
+    """Return items in which a data URL that a tool returned is the image that it holds."""
+    read: list[Item] = []
+    for item in items:
+        image = read_image(item.get("output")) if item.get("type") in OUTPUT_TYPES else None
+        read.append(item if image is None else item | {"output": [image]})
+    return read
+
+
+# --- the client ----------------------------------------------------------------------------------
+
+
+class StrictChatClient:
+    """What the Agents SDK asks of a client of Chat Completions, with messages made strict."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+        self.chat = self
+        self.completions = self
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+    def with_options(self, **options: Any) -> "StrictChatClient":
+        """Return a client with other options."""
+        return StrictChatClient(self._client.with_options(**options))
+
+    async def create(self, *, messages: Iterable[Any], **options: Any) -> Any:
+        """Send a request."""
+        strict = to_strict_messages(messages)
+        return await self._client.chat.completions.create(messages=strict, **options)
