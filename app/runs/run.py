@@ -197,7 +197,10 @@ class Run:
             state = self._settled_state()
         except asyncio.CancelledError:
             if self._pipeline is not None and self._pipeline.is_settled:
-                state = self._settled_state()  # everything was said and stored by then
+                state = self._settled_state()  # everything was stored by then, but perhaps not said
+                if not self.log.closed:
+                    for frame in self._pipeline.take_ending():
+                        self._append(frame)
             else:
                 state = "cancelled" if self._stop_reason == "stopped" else "interrupted"
             if self._stop_reason is None:

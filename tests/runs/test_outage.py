@@ -141,6 +141,33 @@ async def test_text_that_was_seen_is_stored_when_the_run_fails_while_the_databas
     assert (await look(first.thread_id)).texts == ["".join(WORDS[:4])]
 
 
+async def test_error_is_told_when_the_run_is_lost_while_it_fails(
+    start_local: StartLocal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replica = await start_local(run_heartbeat=60, run_takeover=240)
+    async with Page(replica.url) as page:
+        first = await hold_answer(replica, page)
+        (run,) = replica.runs.running
+
+        def fail(*_: Any) -> Any:
+            raise RuntimeError("the model broke")
+
+        save, saving = replica.assistant.store.add_thread_item, asyncio.Event()
+
+        async def save_slowly(*args: Any) -> None:
+            saving.set()
+            await asyncio.sleep(0)
+            await save(*args)
+
+        monkeypatch.setattr(assistants, "_update", fail)
+        monkeypatch.setattr(replica.assistant.store, "add_thread_item", save_slowly)
+        release(replica)
+        await asyncio.wait_for(saving.wait(), 10)
+        run.stop("lost")
+        await first.ended()
+    assert first.events[-1]["type"] == "error"
+
+
 async def test_readers_learn_that_a_workflow_is_gone_when_the_answer_is_stopped(
     start_local: StartLocal, look: Look, monkeypatch: pytest.MonkeyPatch
 ) -> None:

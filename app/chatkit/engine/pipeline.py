@@ -8,6 +8,7 @@ clean-up runs in a task of its own, which whoever cancelled the turn cannot reac
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -100,6 +101,7 @@ class TurnPipeline(Generic[TContext]):
         self.failed = False
         self.error_id: str | None = None
         self._shown_at_cancel: list[ThreadItem] = []
+        self._ending: deque[ThreadStreamEvent] = deque()
 
     @property
     def thread_id(self) -> str:
@@ -120,6 +122,11 @@ class TurnPipeline(Generic[TContext]):
     def finished_ids(self) -> frozenset[str]:
         """The ids of the items that the turn has stored as finished."""
         return frozenset(self._items.finished)
+
+    def take_ending(self) -> list[bytes]:
+        """Return the last frames of a settled turn that was cancelled before they were read."""
+        events, self._ending = self._ending, deque()
+        return [encode_event(event) for event in events]
 
     async def describe_cancel(self) -> list[bytes]:
         """Return the frames that tell what a cancel has kept and dropped of unfinished items.
@@ -145,11 +152,11 @@ class TurnPipeline(Generic[TContext]):
                 async with aclosing(self._carry(self._turn.respond)) as frames:
                     async for frame in frames:
                         yield frame
-                ending = await run_to_completion(self._complete())
+                await run_to_completion(self._complete())
             except Exception as error:
-                ending = await run_to_completion(self._fail(error))
-            for event in ending:
-                yield encode_event(event)
+                await run_to_completion(self._fail(error))
+            while self._ending:
+                yield encode_event(self._ending.popleft())
         except (asyncio.CancelledError, GeneratorExit):
             if not self.is_settled:
                 await run_to_completion(self._clean_up_cancelled())
@@ -191,16 +198,15 @@ class TurnPipeline(Generic[TContext]):
 
     # --- endings ---------------------------------------------------------------------------------
 
-    async def _complete(self) -> list[ThreadStreamEvent]:
-        """Store what is left; return the last events."""
+    async def _complete(self) -> None:
+        """Store what is left, and have the last events ready."""
         events = await self._items.settle()
         if changed := self._watch.changed_fields():
             events.append(await self._save_thread(changed))
-        self.is_settled = True
-        return events
+        self._settle(events)
 
-    async def _fail(self, error: Exception) -> list[ThreadStreamEvent]:
-        """Store what must not be lost; return the last events. Raises nothing."""
+    async def _fail(self, error: Exception) -> None:
+        """Store what must not be lost, and have the last events ready. Raises nothing."""
         self.failed = True
         failure = self._describe(error)
         events = await self._items.keep_what_was_seen()
@@ -208,8 +214,11 @@ class TurnPipeline(Generic[TContext]):
         with log_failure("save the thread of a failed stream"):
             if changed := self._watch.changed_fields():
                 events.append(await self._save_thread(changed))
+        self._settle(events)
+
+    def _settle(self, ending: list[ThreadStreamEvent]) -> None:
+        self._ending.extend(ending)
         self.is_settled = True
-        return events
 
     async def _clean_up_cancelled(self) -> None:
         self._shown_at_cancel = self._items.pending.current()
