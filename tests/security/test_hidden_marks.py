@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from app.assistant.titles import INSTRUCTIONS, TitleWriter
 from app.chatkit.agents import ThreadItemConverter
 from app.chatkit.agents.fences import escape_hidden_marks, fence
-from app.chatkit.agents.tool_memory import remember_tool_call
+from app.chatkit.agents.tool_memory import RememberedResponse, create_memory
 from app.chatkit.protocol.items import (
     AssistantMessageContent,
     AssistantMessageItem,
@@ -63,7 +63,9 @@ def items(mark: str) -> dict[str, ThreadItem]:
     file = FileAttachment(id="atc_1", name=mark, mime_type=mark)
     task = CustomTask(title=mark, content=mark)
     answer = StructuredInputAnswer(values=[mark])
-    call = remember_tool_call("thr_1", call_id="c", name="n", arguments=mark, output=mark)
+    made = {"type": "function_call", "call_id": "c", "name": "n", "arguments": mark}
+    returned = {"type": "function_call_output", "call_id": "c", "output": mark}
+    call = create_memory("thr_1", RememberedResponse([made, returned]))
     options = InferenceOptions()
     return {
         "message": UserMessageItem(

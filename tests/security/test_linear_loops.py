@@ -25,10 +25,11 @@ from app.chatkit.action_routing.widget_edits import consume, fill_in
 from app.chatkit.actions import Action, ActionConfig
 from app.chatkit.agents import AgentContext, ThreadItemConverter, refusals
 from app.chatkit.agents.client_tool_calls import FunctionCall
+from app.chatkit.agents.input_items import leave_base64_out
 from app.chatkit.agents.messages import MessageStreamer
 from app.chatkit.agents.outbox import Outbox
 from app.chatkit.agents.reasoning import ReasoningStreamer
-from app.chatkit.agents.tool_memory import remember_tool_call, tool_call_to_input
+from app.chatkit.agents.tool_memory import RememberedResponse, create_memory, read_memory
 from app.chatkit.context import RequestContext
 from app.chatkit.engine.turn_opener import answer_structured_input
 from app.chatkit.errors import InvalidRequestError, RequestRefusedError
@@ -381,12 +382,26 @@ WORK: dict[str, tuple[Work, Make, int]] = {
     "reader that comes late": (read_late, full_log, 5_000),
     "reader that keeps up": (read_along, lambda n: n, 2_000),
     "remembered call": (
-        lambda text: tool_call_to_input(
-            remember_tool_call("t", call_id="c", name="n", arguments=text, output=[text])
+        lambda text: read_memory(
+            create_memory(
+                "t",
+                RememberedResponse(
+                    [
+                        {"type": "function_call", "call_id": "c", "name": "n", "arguments": text},
+                        {"type": "function_call_output", "call_id": "c", "output": [text]},
+                    ]
+                ),
+            )
         ),
         lambda n: '"\\' * n,
         20_000,
     ),
+    "files in base64": (
+        leave_base64_out,
+        lambda n: "data:a/b;base64," + "a" * 59 + "\n" * n,
+        20_000,
+    ),
+    "broken files in base64": (leave_base64_out, lambda n: ("data:a/" + "a" * 59 + " ") * n, 1_000),
     "pages with unfinished items": (
         lambda given: StoredPendingItems(given, "desc").join([], "i0"),
         lambda n: json.dumps([{"id": f"i{i}", "text": "é"} for i in range(n)]),
