@@ -2,35 +2,80 @@
 
 import asyncio
 import random
+import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
+import asyncpg
 import pytest
 from asyncpg import PostgresError, QueryCanceledError
+from sqlalchemy.engine import make_url
 
 from app.db.database import Database
 from app.db.embedded import EmbeddedPostgres
 from app.db.pool import (
+    APPLICATION_NAME,
     ConnectionLostError,
     ConnectionPool,
     DatabaseBusyError,
     create_pool,
 )
 from tests.support.databases import settings_for
+from tests.support.waiting import until
 
 
-class WaitedRow(NamedTuple):
-    pg_sleep: str
+class OwnerRow(NamedTuple):
     owner: str
 
 
 MakePool = Callable[..., ConnectionPool]
 
 NAPS = "SELECT pg_sleep($1), $2::int AS number"
-END_OTHERS = """
+# Nobody else on this server may take connections for those of this test run.
+UNDER_TEST = f"pool under test {uuid.uuid4().hex[:8]}"
+END_OTHERS = f"""
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-WHERE application_name = 'pool under test' AND pid <> pg_backend_pid()"""
+WHERE application_name = '{UNDER_TEST}' AND pid <> pg_backend_pid()"""
+ASLEEP = """
+SELECT count(*) FROM pg_stat_activity
+WHERE application_name = $1 AND wait_event IN ('PgSleep', 'advisory')"""
+HELD_BACK = "SELECT pg_backend_pid() AS pid FROM pg_advisory_xact_lock_shared(4711)"
+
+
+@asynccontextmanager
+async def holding_back(database_url: str) -> AsyncIterator[asyncpg.Connection]:
+    """Let statements that are ``HELD_BACK`` wait; the connection sees who does."""
+    url = make_url(database_url)
+    connection = await asyncpg.connect(
+        host=url.host or url.query.get("host"),
+        port=url.port or int(url.query.get("port", 5432)),
+        user=url.username,
+        password=url.password,
+        database=url.database,
+    )
+    try:
+        await connection.execute("SELECT pg_advisory_lock(4711)")
+        yield connection
+    finally:
+        await connection.close()
+
+
+async def asleep(pool: ConnectionPool, name: str, count: int = 1) -> None:
+    """Wait until so many statements of these connections sleep, or are held back."""
+
+    async def is_so() -> bool:
+        (row,) = await pool.fetch(ASLEEP, [name])
+        return row.count == count
+
+    await until(is_so)
+
+
+async def all_closed(pool: ConnectionPool) -> None:
+    """Wait until the pool could know that its connections are dead."""
+    await until(lambda: all(each.connection.is_closed() for each in pool._idle))
 
 
 @pytest.fixture
@@ -38,7 +83,7 @@ async def make_pool(database_url: str) -> AsyncIterator[MakePool]:
     """Makes pools whose connections can be told from all others."""
     pools: list[ConnectionPool] = []
     separator = "&" if "?" in database_url else "?"
-    url = f"{database_url}{separator}application_name=pool%20under%20test"
+    url = f"{database_url}{separator}application_name={quote(UNDER_TEST)}"
 
     def make(*, guarded: bool = True, **values: Any) -> ConnectionPool:
         pools.append(create_pool(settings_for(url, **values), guarded=guarded))
@@ -62,16 +107,23 @@ def own_server(short_tmp_dir: Path) -> Iterator[EmbeddedPostgres]:
 @pytest.fixture
 async def own_pool(own_server: EmbeddedPostgres) -> AsyncIterator[ConnectionPool]:
     """Connections to the server that may be restarted."""
-    pool = create_pool(settings_for(own_server.url, database_timeout=5), guarded=False)
+    pool = create_pool(settings_for(own_server.url, database_timeout=60), guarded=False)
     yield pool
     await pool.close()
 
 
-async def backends(pool: ConnectionPool, count: int) -> set[int]:
+async def backends(
+    pool: ConnectionPool, count: int, database_url: str, name: str = UNDER_TEST
+) -> set[int]:
     """Use so many connections at once; return the process ids of the server's ends."""
-    question = "SELECT pg_sleep(0.1), pg_backend_pid() AS pid"
-    found = await asyncio.gather(*(pool.fetch(question, []) for _ in range(count)))
-    return {rows[0].pid for rows in found}
+    async with holding_back(database_url) as gate:
+        found = [asyncio.create_task(pool.fetch(HELD_BACK, [])) for _ in range(count)]
+
+        async def are_held_back() -> bool:
+            return await gate.fetchval(ASLEEP, name) == count
+
+        await until(are_held_back)
+    return {rows[0].pid for rows in await asyncio.gather(*found)}
 
 
 async def test_columns_are_attributes(make_pool: MakePool) -> None:
@@ -98,36 +150,41 @@ async def test_statements_wait_for_each_other_when_all_connections_are_in_use(
     assert pool.open_connections == 2
 
 
-async def test_connections_of_a_burst_wait_for_the_next_one_and_no_longer(
-    make_pool: MakePool,
+async def test_connections_of_a_burst_wait_for_the_next_one(
+    make_pool: MakePool, database_url: str
 ) -> None:
     """To open one for a statement and close it again costs more than ten statements."""
     pool = make_pool(database_pool_size=1, database_max_overflow=9)
-    pool._idle_time = 0.3
-
-    async def burst() -> set[int]:
-        naps = (pool.fetch("SELECT pg_sleep(0.05), pg_backend_pid() AS pid", []) for _ in range(6))
-        return {rows[0].pid for rows in await asyncio.gather(*naps)}
-
-    first = await burst()
+    first = await backends(pool, 6, database_url)
     assert len(first) == 6
-    assert await burst() == first
-    while pool.open_connections > 1:
-        await asyncio.sleep(0.02)
-    assert await burst() - first
+    assert await backends(pool, 6, database_url) == first
 
 
-async def test_statement_gives_up_when_no_connection_is_put_back(make_pool: MakePool) -> None:
-    pool = make_pool(database_pool_size=1, database_max_overflow=0, database_timeout=0.5)
-    holder = asyncio.create_task(pool.fetch("SELECT pg_sleep(30)", []))
-    await asyncio.sleep(0.05)
-    pool._timeout = 0.05
-    with pytest.raises(DatabaseBusyError, match="DATABASE_POOL_SIZE"):
-        await pool.fetch("SELECT 1", [])
-    holder.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await holder
-    assert await pool.fetch("SELECT 1 AS one", [])
+async def test_connections_of_a_burst_are_closed_when_there_is_no_next_one(
+    make_pool: MakePool, database_url: str
+) -> None:
+    pool = make_pool(database_pool_size=1, database_max_overflow=9)
+    pool._idle_time = 0.05
+    first = await backends(pool, 6, database_url)
+    await until(lambda: pool.open_connections == 1)
+    assert await backends(pool, 6, database_url) - first
+
+
+async def test_statement_gives_up_when_no_connection_is_put_back(
+    make_pool: MakePool, pool: ConnectionPool, database_url: str
+) -> None:
+    busy = make_pool(database_pool_size=1, database_max_overflow=0, database_timeout=300)
+    async with holding_back(database_url):
+        holder = asyncio.create_task(busy.fetch(HELD_BACK, []))
+        await asleep(pool, UNDER_TEST)
+        busy._timeout = 0.05
+        with pytest.raises(DatabaseBusyError, match="DATABASE_POOL_SIZE"):
+            await busy.fetch("SELECT 1", [])
+        holder.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await holder
+    busy._timeout = 300
+    assert await busy.fetch("SELECT 1 AS one", [])
 
 
 async def test_answers_stay_apart_when_statements_are_cancelled_at_random(
@@ -156,12 +213,12 @@ async def test_answers_stay_apart_when_statements_are_cancelled_at_random(
 
 
 async def test_dead_connections_are_replaced_when_the_server_has_closed_them(
-    make_pool: MakePool, pool: ConnectionPool
+    make_pool: MakePool, pool: ConnectionPool, database_url: str
 ) -> None:
     mortal = make_pool()
-    await asyncio.gather(*(mortal.fetch(NAPS, [0.05, number]) for number in range(4)))
+    await backends(mortal, 4, database_url)
     await pool.fetch(END_OTHERS, [])
-    await asyncio.sleep(0.05)
+    await all_closed(mortal)
     found = await asyncio.gather(*(mortal.fetch(NAPS, [0, number]) for number in range(8)))
     assert [rows[0].number for rows in found] == list(range(8))
 
@@ -170,8 +227,8 @@ async def test_statement_under_way_is_lost_when_its_connection_breaks(
     make_pool: MakePool, pool: ConnectionPool
 ) -> None:
     mortal = make_pool()
-    asking = asyncio.create_task(mortal.fetch(NAPS, [30, 1]))
-    await asyncio.sleep(0.1)
+    asking = asyncio.create_task(mortal.fetch(NAPS, [300, 1]))
+    await asleep(pool, UNDER_TEST)
     await pool.fetch(END_OTHERS, [])
     with pytest.raises(ConnectionLostError):
         await asking
@@ -179,13 +236,14 @@ async def test_statement_under_way_is_lost_when_its_connection_breaks(
 
 
 async def test_statement_is_sent_once_more_when_its_connection_breaks(
-    make_pool: MakePool, pool: ConnectionPool
+    make_pool: MakePool, pool: ConnectionPool, database_url: str
 ) -> None:
     database = Database(make_pool())
-    waits = "SELECT pg_sleep(CASE WHEN $2::int = 1 THEN 0.4 END), $1 AS owner"
-    asking = asyncio.create_task(database.fetch(WaitedRow, waits, "user_x", 1))
-    await asyncio.sleep(0.1)
-    await pool.fetch(END_OTHERS, [])
+    held_back = "SELECT $1 AS owner FROM pg_advisory_xact_lock_shared(4711)"
+    async with holding_back(database_url):
+        asking = asyncio.create_task(database.fetch(OwnerRow, held_back, "user_x"))
+        await asleep(pool, UNDER_TEST)
+        await pool.fetch(END_OTHERS, [])
     assert (await asking)[0].owner == "user_x"
 
 
@@ -203,7 +261,7 @@ async def test_every_connection_has_the_role_and_the_limits(
 
     assert await look() == {("chatkit_app", "7s", "off")}
     await pool.fetch(END_OTHERS, [])
-    await asyncio.sleep(0.05)
+    await all_closed(mine)
     assert await look() == {("chatkit_app", "7s", "off")}
 
 
@@ -261,19 +319,26 @@ async def test_connections_say_whose_they_are(database_url: str) -> None:
 async def test_no_statement_fails_when_the_server_was_restarted_in_between(
     own_server: EmbeddedPostgres, own_pool: ConnectionPool, mode: str
 ) -> None:
-    before = await backends(own_pool, 5)
+    url = own_server.url
+    before = await backends(own_pool, 5, url, APPLICATION_NAME)
     await asyncio.to_thread(own_server.restart, mode)
-    assert await backends(own_pool, 1) - before
-    assert len(await backends(own_pool, 5) - before) == 5
+    assert await backends(own_pool, 1, url, APPLICATION_NAME) - before
+    assert len(await backends(own_pool, 5, url, APPLICATION_NAME) - before) == 5
 
 
 async def test_only_the_running_statement_fails_when_the_server_restarts_under_it(
     own_server: EmbeddedPostgres, own_pool: ConnectionPool
 ) -> None:
-    await backends(own_pool, 3)
-    running = asyncio.create_task(own_pool.fetch(NAPS, [5, 1]))
-    await asyncio.sleep(0.05)
-    await asyncio.to_thread(own_server.restart)
+    url = own_server.url
+    await backends(own_pool, 3, url, APPLICATION_NAME)
+    async with holding_back(url) as gate:
+        running = asyncio.create_task(own_pool.fetch(HELD_BACK, []))
+
+        async def is_running() -> bool:
+            return await gate.fetchval(ASLEEP, APPLICATION_NAME) == 1
+
+        await until(is_running)
+        await asyncio.to_thread(own_server.restart)
     with pytest.raises(ConnectionLostError):
         await running
-    assert len(await backends(own_pool, 3)) == 3
+    assert len(await backends(own_pool, 3, url, APPLICATION_NAME)) == 3
