@@ -451,9 +451,7 @@ BEHAVIOUR_DIFFERENCES: Mapping[str, Deliberate] = {
     ),
     # --- model input -----------------------------------------------------------------------------
     "items_become_model_input": Deliberate(
-        "[15] a quote is never lost; and the SDK refuses parts of an answer for Chat Completions",
-        "- 3 assistant_message item_message becomes assistant message output_text output_text",
-        "+ 3 assistant_message item_message becomes assistant message plain",
+        "[15] a quote is never lost",
         "- 3 the whole thread becomes 12 input items",
         "+ 3 the whole thread becomes 13 input items",
     ),

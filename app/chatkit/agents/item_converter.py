@@ -17,6 +17,7 @@ from openai.types.responses import (
     ResponseInputContentParam,
     ResponseInputImageParam,
     ResponseInputTextParam,
+    ResponseOutputText,
 )
 from openai.types.responses.response_input_item_param import FunctionCallOutput, Message
 
@@ -165,14 +166,18 @@ class ThreadItemConverter:
     # --- the assistant's side --------------------------------------------------------------------
 
     async def assistant_message_to_input(self, item: AssistantMessageItem) -> InputItems:
-        """Return the answer as plain text, without annotations; nothing for an empty one.
+        """Return the answer's parts, without annotations; nothing for an empty one.
 
-        Not as a list of parts: the Agents SDK refuses those for Chat Completions models.
+        The Agents SDK takes these for the Responses API only; ``to_plain_items`` makes them text.
         """
-        text = "\n".join(part.text for part in item.content if part.text)
-        if not text:
+        parts: list[Any] = [
+            ResponseOutputText(type="output_text", text=part.text, annotations=[]).model_dump()
+            for part in item.content
+            if part.text
+        ]
+        if not parts:
             return None
-        return EasyInputMessageParam(type="message", role="assistant", content=text)
+        return EasyInputMessageParam(type="message", role="assistant", content=parts)
 
     async def client_tool_call_to_input(self, item: ClientToolCallItem) -> InputItems:
         """Return a completed call with its output; nothing for a pending one."""

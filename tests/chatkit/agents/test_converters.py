@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.chatkit.agents import ThreadItemConverter, simple_to_agent_input
+from app.chatkit.agents.input_items import to_plain_items
 from app.chatkit.agents.item_converter import fence
 from app.chatkit.protocol.items import (
     Annotation,
@@ -42,6 +43,7 @@ from app.chatkit.protocol.items import (
     now,
 )
 from app.chatkit.widgets import Card, Text
+from tests.conformance.official_surface import official
 
 BASE: dict[str, Any] = {"thread_id": "thr_1", "created_at": now()}
 FILE = FileAttachment(id="atc_1", name="plan.pdf", mime_type="application/pdf")
@@ -68,10 +70,10 @@ def answer(*texts: str) -> AssistantMessageItem:
 
 
 async def convert(*items: ThreadItem, converter: ThreadItemConverter | None = None) -> list[Any]:
-    """Return the input items, which must also be fit for a Chat Completions model."""
-    converted = await (converter or ThreadItemConverter()).to_agent_input(items)
+    """Return the input items, which must also be fit for a Chat Completions model of ours."""
+    converted: list[Any] = await (converter or ThreadItemConverter()).to_agent_input(items)
     assert json.loads(json.dumps(converted)) == converted
-    ChatConverter.items_to_messages(converted)
+    ChatConverter.items_to_messages(to_plain_items(converted))
     return converted
 
 
@@ -153,9 +155,14 @@ async def test_hidden_context_cannot_be_faked_when_a_user_types_its_tag() -> Non
 # --- the assistant's side ------------------------------------------------------------------------
 
 
-async def test_answer_is_plain_text_when_it_is_history() -> None:
+async def test_answer_is_its_parts_as_officially_when_it_is_history() -> None:
     [message] = await convert(answer("One", "Two"))
-    assert message == {"type": "message", "role": "assistant", "content": "One\nTwo"}
+    assert texts(message) == ["One", "Two"]
+    assert {part["type"] for part in message["content"]} == {"output_text"}
+    theirs = official("types").AssistantMessageItem.model_validate(
+        answer("One", "Two").model_dump()
+    )
+    assert [message] == await official("agents").ThreadItemConverter().to_agent_input(theirs)
     assert await convert(answer()) == []
     assert await convert(answer("")) == []
 
