@@ -4,7 +4,7 @@
 tool that a request forces, where a server cannot be relied on to heed its name.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import replace
 from typing import Any, cast
 
@@ -19,29 +19,26 @@ from openai.types.responses import Response
 
 from app.chatkit.untyped import get_field
 from app.providers.chat_stream import ChatStreamNormaliser, fix_completion
+from app.providers.final_response import write_final_event
 
 _CHOICES = (None, "auto", "required", "none")
 """What a ``tool_choice`` may be besides the name of a tool."""
 
 
-class NormalisedChunks:
-    """A stream of chunks made regular, with what the SDK asks of a client's stream."""
+class RegularStream:
+    """What was made of a client's stream, with what else the SDK asks of one."""
 
-    def __init__(self, stream: Any, normaliser: ChatStreamNormaliser) -> None:
+    def __init__(self, stream: Any, events: AsyncGenerator[Any]) -> None:
         self.response = get_field(stream, "response")
         self._stream = stream
-        self._decoder = _WatchedDecoder.put_into(stream)
-        self._chunks = normaliser.read(stream, self._was_ended)
+        self._events = events
 
     def __aiter__(self) -> AsyncIterator[Any]:
-        return self._chunks
-
-    def _was_ended(self) -> bool:
-        return self._decoder is None or self._decoder.has_ended
+        return self._events
 
     async def aclose(self) -> None:
         """Close the stream; the connection with it."""
-        await self._chunks.aclose()
+        await self._events.aclose()
         await self._stream.close()
 
 
@@ -99,7 +96,11 @@ class ChatCompletionsModel(OpenAIChatCompletionsModel):
         if not isinstance(fetched, tuple):
             return fix_completion(fetched)
         response, stream = cast("tuple[Response, Any]", fetched)
-        return response, NormalisedChunks(stream, ChatStreamNormaliser(response, input))
+        decoder = _WatchedDecoder.put_into(stream)
+        chunks = ChatStreamNormaliser(response, input).read(
+            stream, was_ended=lambda: decoder is None or decoder.has_ended
+        )
+        return response, RegularStream(stream, chunks)
 
 
 class CompatibleResponsesModel(OpenAIResponsesModel):
@@ -119,7 +120,7 @@ class CompatibleResponsesModel(OpenAIResponsesModel):
         offered = offer_forced_tool(model_settings, tools, handoffs)
         model_settings, tools, handoffs = offered
         fetch = cast("Any", super()._fetch_response)
-        return await fetch(
+        fetched: object = await fetch(
             system_instructions,
             input,
             model_settings,
@@ -129,6 +130,17 @@ class CompatibleResponsesModel(OpenAIResponsesModel):
             *args,
             **kwargs,
         )
+        if isinstance(fetched, Response):
+            return fetched
+        return RegularStream(fetched, _with_regular_end(cast("Any", fetched)))
+
+
+async def _with_regular_end(events: AsyncIterator[Any]) -> AsyncGenerator[Any]:
+    """Yield ``events``, the last with a response that the SDK can count the cost of."""
+    async for event in events:
+        fixed = write_final_event(event) if event.type == "response.completed" else None
+        for each in fixed or (event,):
+            yield each
 
 
 def offer_forced_tool(

@@ -130,6 +130,7 @@ class AgentEventHandlers:
         except ModelBehaviorError as error:
             # The SDK raises this for failed and for incomplete responses alike.
             if self._failure is not None:
+                await self._end_thoughts()
                 raise self._failure from error
             if not self._is_incomplete:
                 raise
@@ -143,13 +144,17 @@ class AgentEventHandlers:
                 await close()
             self._tools.end_response()
         if self._failure is not None:
-            await self._context.end_workflow()
             raise self._failure
         if self._output.is_missing:
-            await self._context.end_workflow()
+            await self._end_thoughts()
             raise create_provider_error(
                 ProviderErrorKind.SERVER_ERROR, self._converter.chatkit_error_texts
             ) from ModelBehaviorError("The model's stream ended without any output")
+
+    async def _end_thoughts(self) -> None:
+        """End the workflow of a response that said nothing else, before its error: it stays."""
+        if not self._context.chatkit_outbox.has_shown:
+            await self._context.end_workflow()
 
     def finish(self, result: RunResultStreaming) -> None:
         """Stream what is known only at the end of a run that did not fail."""
@@ -216,6 +221,10 @@ class AgentEventHandlers:
     def _note_incomplete(self, event: Any) -> None:
         self._is_incomplete = True
         reason = get_text(get_field(get_field(event, "response"), "incomplete_details"), "reason")
+        if not self._context.chatkit_outbox.has_shown:
+            kind = _CUT_KINDS.get(reason, ProviderErrorKind.SERVER_ERROR)
+            self._failure = create_provider_error(kind, self._converter.chatkit_error_texts)
+            return
         message = self._converter.chatkit_get_notice(reason)
         self._context.chatkit_emit(NoticeEvent(level="warning", message=message))
 

@@ -1,12 +1,13 @@
 """What becomes of a tool call that failed: the model is told, and goes on.
 
 The Agents SDK ends a run at the tools that ``StopAtTools`` names, also where the call came to
-nothing: the user would see nothing at all. ``StopAtWorkingTools`` ends it only where the tool did
-its work; ``describe_tool_error`` notes which did not, and tells the model what was wrong.
+nothing: the user would see nothing at all. ``StopAtWorkingTools`` ends it only where there is
+something to see or to wait for; ``describe_tool_error`` notes which calls failed, and tells the
+model what was wrong.
 """
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, cast
 
 from agents import FunctionToolResult, ModelBehaviorError, RunContextWrapper
 from agents.agent import ToolsToFinalOutputResult
@@ -34,21 +35,28 @@ class StopAtWorkingTools:
         """Return whether these results end the run."""
         for result in results:
             is_named = {result.tool.name, result.tool.qualified_name} & {*self.stop_at_tool_names}
-            if is_named and not _has_failed(context, result):
+            if is_named and _has_worked(context.context, result):
                 return ToolsToFinalOutputResult(is_final_output=True, final_output=result.output)
         return ToolsToFinalOutputResult(is_final_output=False, final_output=None)
 
 
-def _has_failed(context: RunContextWrapper[Any], result: FunctionToolResult) -> bool:
+def _has_worked(context: Any, result: FunctionToolResult) -> bool:
     call_id = get_text(get_field(result.run_item, "raw_item"), "call_id")
-    agent_context: Any = context.context
-    if isinstance(agent_context, AgentContext) and call_id in _failed_ids(agent_context):
+    if has_call_failed(context, call_id, result.output, result.tool.name):
+        return False
+    if not isinstance(context, AgentContext):
         return True
-    return is_failure_text(result.output, result.tool.name)
+    turn = cast("AgentContext[Any]", context).chatkit_turn
+    return bool(turn.client_tool_calls) or turn.outbox.has_shown
 
 
-def _failed_ids(context: Any) -> set[str]:
-    return context.chatkit_turn.failed_call_ids
+def has_call_failed(context: Any, call_id: str, output: Any, tool_name: str) -> bool:
+    """Return whether an output is that of a failed call."""
+    if isinstance(context, AgentContext):
+        turn = cast("AgentContext[Any]", context).chatkit_turn
+        if call_id in turn.failed_call_ids:
+            return True
+    return is_failure_text(output, tool_name)
 
 
 def is_failure_text(output: Any, tool_name: str) -> bool:
@@ -64,7 +72,7 @@ def describe_tool_error(args: ToolErrorFormatterArgs[Any]) -> str | None:
     """
     context: Any = args.run_context.context
     if isinstance(context, AgentContext):
-        _failed_ids(context).add(args.call_id)
+        cast("AgentContext[Any]", context).chatkit_turn.failed_call_ids.add(args.call_id)
     if args.kind == "tool_exception" and isinstance(args.error, ModelBehaviorError):
         return f"An error: {args.tool_name} was not run, since its arguments are not valid."
     return None
