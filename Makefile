@@ -16,7 +16,7 @@ endif
 # Suites that depend on what the libraries do; ARGS=tests for all of them.
 VERSION_TESTS := tests/chatkit tests/conformance tests/assistant tests/providers tests/api tests/runs
 
-.PHONY: help run test test-lowest test-newest lint bench lock clean
+.PHONY: help run test test-lowest test-newest lint bench mutants lock clean
 .DELETE_ON_ERROR:
 
 help:
@@ -26,6 +26,7 @@ help:
 	@echo "            test with the lowest and the newest versions that pyproject.toml allows"
 	@echo "make lint   ruff, pyright, and whether migrations and models agree"
 	@echo "make bench  measure against the official SDK"
+	@echo "make mutants  put faults into a copy of the code and see which tests notice (hours)"
 	@echo "make lock   pin the newest allowed versions; LOCK_FLAGS=--upgrade to raise them"
 	@echo "make clean  remove the virtual environment and caches, but no data"
 
@@ -52,6 +53,9 @@ lint: $(VENV)/.dev
 bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks $(ARGS)
 	$(BIN)/python -m benchmarks.authentication
+
+mutants: $(VENV)/.dev
+	$(BIN)/python -m tests.mutation $(ARGS)
 
 lock: $(VENV)/.dev
 	$(BIN)/python -m pip --disable-pip-version-check --quiet install uv

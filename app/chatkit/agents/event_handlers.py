@@ -4,6 +4,7 @@ Events and items are told apart by their ``type``, never by their class: provide
 differ. Kinds that nobody handles are left out.
 """
 
+import logging
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
@@ -30,6 +31,7 @@ from app.chatkit.agents.provider_errors import (
 from app.chatkit.agents.reasoning import ReasoningStreamer
 from app.chatkit.agents.response_converter import ResponseStreamConverter
 from app.chatkit.agents.sdk_exceptions import ModelRefusalError
+from app.chatkit.agents.tool_failures import has_call_failed
 from app.chatkit.agents.tool_memory import RunMemory, is_tool_call
 from app.chatkit.errors import CustomStreamError
 from app.chatkit.protocol.events import (
@@ -51,6 +53,8 @@ _CUT_KINDS = {
     "content_filter": ProviderErrorKind.CONTENT_FILTER,
 }
 """Why there is no answer at all, by the reason for an incomplete response."""
+
+logger = logging.getLogger("chatkit")
 
 Handler = Callable[[Any], Awaitable[None] | None]
 
@@ -75,6 +79,7 @@ class AgentEventHandlers:
         self._tools = HostedToolTracker(context, converter)
         self._turn = 0
         self._function_calls: list[FunctionCall] = []
+        self._failed_tools: list[str] = []
         self._failure: CustomStreamError | None = None
         self._is_incomplete = False
         self._output = OutputGuard()
@@ -185,6 +190,20 @@ class AgentEventHandlers:
             )
             self._context.chatkit_emit(ThreadItemDoneEvent(item=item))
 
+    def report_failed_tools(self) -> None:
+        """Tell the user of tools that failed, where the run has ended and the model has not.
+
+        An agent that stops at a tool says nothing more. Raises ``CustomStreamError`` where there
+        would be nothing to see at all.
+        """
+        if not self._failed_tools:
+            return
+        tools = ", ".join(dict.fromkeys(self._failed_tools))
+        message = self._converter.chatkit_get_notice("tool_failed").format(tools=tools)
+        if not self._context.chatkit_outbox.has_shown:
+            raise CustomStreamError(message, allow_retry=True)
+        self._context.chatkit_emit(NoticeEvent(level="danger", message=message))
+
     # --- handlers --------------------------------------------------------------------------------
 
     def _open_response(self, event: Any) -> None:
@@ -205,6 +224,7 @@ class AgentEventHandlers:
             self._output.note(get_text(item, "type"))
         if not self._messages.is_empty:
             self._output.note_message()
+            self._failed_tools.clear()
         self._output.end_response(has_shown=self._context.chatkit_outbox.has_shown)
         self._begin_response()
 
@@ -264,15 +284,30 @@ class AgentEventHandlers:
 
     def _note_run_item(self, item: Any) -> None:
         if get_text(item.raw_item, "type") in OUTPUT_TYPES:
+            self._note_failure(item.raw_item)
             self._remember(self._memory.note_output(item.raw_item))
         if item.type != "tool_call_item":
             return
+        self._failed_tools.clear()  # the model tries again, or something else
         call = read_function_call(item.raw_item, self._turn)
         if call is None:
             return
         self._function_calls.append(call)
         if is_own_id(call.item_id):
             self._context.chatkit_outbox.produced[call.item_id] = None
+
+    def _note_failure(self, output: Any) -> None:
+        call_id = get_text(output, "call_id")
+        call = next((each for each in self._function_calls if each.call_id == call_id), None)
+        if call is None or not call_id:
+            return
+        if has_call_failed(self._context, call_id, get_field(output, "output"), call.name):
+            self._failed_tools.append(call.name)
+            # The SDK has the exception, and tells it only to those who ask.
+            logger.error(
+                "A tool failed; OPENAI_AGENTS_DONT_LOG_TOOL_DATA=false has the Agents SDK log why",
+                extra={"tool": call.name, "call_id": call_id},
+            )
 
     def remember_end(self) -> None:
         """Keep what the run leaves unfinished, and note that its last tools ended it."""

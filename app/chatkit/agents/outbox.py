@@ -18,10 +18,10 @@ from app.chatkit.protocol.events import (
     ThreadStreamEvent,
     WorkflowTaskUpdated,
 )
-from app.chatkit.protocol.items import is_hidden
+from app.chatkit.protocol.items import ThreadItem, is_hidden
 
-_SHOWING_EVENTS = frozenset({"thread.item.replaced", "client_effect", "notice"})
-"""Events besides those of new items that show a person something."""
+_SHOWING_EVENTS = frozenset({"client_effect", "notice"})
+"""Events besides those of items that show a person something."""
 
 TModel = TypeVar("TModel", bound=BaseModel)
 
@@ -84,14 +84,19 @@ class Outbox:
         """Append an event."""
         if event.type == "thread.item.added" or event.type == "thread.item.done":
             self.produced[event.item.id] = None
-            if not is_hidden(event.item) and event.item.type != "workflow":
-                self._shown.add(event.item.id)
+            self._note_shown(event.item)
+        elif event.type == "thread.item.replaced":
+            self._note_shown(event.item)
         elif event.type == "thread.item.removed":
             self._shown.discard(event.item_id)
         elif event.type in _SHOWING_EVENTS:
             self._shown.add(event.type)
         self._entries.append(event)
         self.wake()
+
+    def _note_shown(self, item: ThreadItem) -> None:
+        if not is_hidden(item) and item.type != "workflow":
+            self._shown.add(item.id)
 
     def take_back(self, item_id: str) -> None:
         """Append that an item is none."""

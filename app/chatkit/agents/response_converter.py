@@ -35,8 +35,9 @@ NOTICE_TEXTS: Mapping[str, str] = {
     "incomplete": "The answer is incomplete.",
     "image_failed": "The image could not be generated.",
     "approval": "Waiting for approval: {tools}",
+    "tool_failed": "A tool failed: {tools}",
 }
-"""What the bridge itself tells the user; ``approval`` names the tools."""
+"""What the bridge itself tells the user; the last two name the tools."""
 
 
 class ResponseStreamConverter:

@@ -126,6 +126,7 @@ class AgentResponse(AsyncGenerator[ThreadStreamEvent, None]):
                 yield event
             await context.chatkit_keep_open_workflow()
             await bridge.finish_client_tool_calls(result)
+            bridge.report_failed_tools()
             for event in outbox.take_all():
                 yield event
             is_finished = True

@@ -44,15 +44,9 @@ def start(
 ) -> RunResultStreaming:
     """Start a run of an agent whose model plays ``turns``."""
     model = turns if isinstance(turns, ScriptedModel) else ScriptedModel(turns)
-    agent = Agent[Any](
-        name="test",
-        model=model,
-        tools=list(tools),
-        tool_use_behavior=(
-            StopAtTools(stop_at_tool_names=list(stop_at)) if stop_at else "run_llm_again"
-        ),
-        **agent_fields,
-    )
+    if stop_at:
+        agent_fields["tool_use_behavior"] = StopAtTools(stop_at_tool_names=list(stop_at))
+    agent = Agent[Any](name="test", model=model, tools=list(tools), **agent_fields)
     return Runner.run_streamed(
         agent,
         "hi",
