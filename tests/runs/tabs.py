@@ -60,6 +60,13 @@ def release(replica: LocalReplica) -> None:
     replica.assistant.released.set()
 
 
+async def stand_still(replica: LocalReplica) -> None:
+    """Let a replica do nothing from here on, as far as others can see."""
+    for task in replica.runs._tasks:
+        task.cancel()
+    await asyncio.wait(replica.runs._tasks)
+
+
 async def say_again(page: Page, thread_id: str) -> Tab:
     return Tab(page, "threads.add_user_message", thread_id=thread_id, input=message("Again"))
 

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from tests.runs.tabs import ANSWER, Look, hold_answer, release, say_again, text_of
+from tests.runs.tabs import ANSWER, Look, hold_answer, release, say_again, stand_still, text_of
 from tests.support.assistants import WORDS
 from tests.support.local_replicas import LocalReplica, StartLocal
 from tests.support.replica import Page
@@ -25,19 +25,13 @@ async def grow_old(engine: AsyncEngine, replica: LocalReplica, seconds: int) -> 
         )
 
 
-def pause(replica: LocalReplica) -> None:
-    """Let a replica stand still, as far as others can see."""
-    for task in replica.runs._tasks:
-        task.cancel()
-
-
 async def test_replica_does_not_end_its_own_runs_when_it_stood_still(
     start_local: StartLocal, look: Look, engine: AsyncEngine
 ) -> None:
     replica = await start_local(run_heartbeat=0.05, run_takeover=0.3)
     async with Page(replica.url) as page:
         first = await hold_answer(replica, page)
-        pause(replica)
+        await stand_still(replica)
         await grow_old(engine, replica, 3600)
         for _ in range(3):  # it sweeps before it has said anything
             await replica.runs.recover()
@@ -72,8 +66,7 @@ async def test_silence_hardly_counts_while_the_database_is_away(
     start_local: StartLocal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     replica = await start_local(run_heartbeat=60, run_takeover=240)
-    pause(replica)
-    await asyncio.wait(replica.runs._tasks)
+    await stand_still(replica)
     liveness = replica.runs._liveness
     clock = 1000.0
     monkeypatch.setattr(liveness, "_clock", lambda: clock)
@@ -116,7 +109,7 @@ async def test_run_is_ended_when_its_replica_never_said_anything(
     silent = await start_local(run_heartbeat=60, run_takeover=240)
     async with Page(silent.url) as page:
         first = await hold_answer(silent, page)
-        pause(silent)
+        await stand_still(silent)
         async with engine.connect() as connection:
             await connection.execute(
                 text("DELETE FROM replicas WHERE id = :id"), {"id": silent.runs._liveness.replica}
@@ -144,7 +137,7 @@ async def test_longer_text_is_kept_when_the_item_was_stored_unfinished(
         shorter.content[0].text = WORDS[0]
         store: Any = silent.assistant.store
         await store.save_item(first.thread_id, shorter, run._context)
-        pause(silent)
+        await stand_still(silent)
         await grow_old(engine, silent, 3600)
         other = await start_local(run_heartbeat=60, run_takeover=240)
         await other.runs.recover()

@@ -14,7 +14,7 @@ from app.chatkit.protocol.items import (
     WorkflowItem,
     now,
 )
-from tests.runs.tabs import ANSWER, Look, Tab, attach, hold_answer, release, text_of
+from tests.runs.tabs import ANSWER, Look, Tab, attach, hold_answer, release, stand_still, text_of
 from tests.support import assistants
 from tests.support.assistants import WORDS
 from tests.support.local_replicas import LocalReplica, StartLocal
@@ -197,8 +197,7 @@ async def test_follower_learns_that_a_workflow_is_gone_when_its_replica_died(
         while not [each for each in first.events if each["type"] == "thread.item.added"]:
             await asyncio.sleep(0.01)
         await silent.runs.send_heartbeats()  # the snapshot has the workflow
-        for task in silent.runs._tasks:
-            task.cancel()
+        await stand_still(silent)
         other = await start_local(run_heartbeat=0.05, run_takeover=0.4)
         async with Page(other.url) as elsewhere:
             elsewhere.secret = page.secret

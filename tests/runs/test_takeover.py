@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from tests.runs.tabs import ANSWER, Look, Tab, hold_answer, release, say_again
+from tests.runs.tabs import ANSWER, Look, Tab, hold_answer, release, say_again, stand_still
 from tests.support.assistants import WORDS
 from tests.support.local_replicas import StartLocal
 from tests.support.replica import Page, answer_text, message
@@ -104,8 +104,7 @@ async def test_thread_is_free_and_holds_the_snapshot_when_its_replica_went_silen
     async with Page(silent.url) as page:
         first = await hold_answer(silent, page)
         await silent.runs.send_heartbeats()  # the snapshot is saved
-        for task in silent.runs._tasks:
-            task.cancel()  # the replica is paused: no heartbeat from here on
+        await stand_still(silent)
         other = await start_local(run_heartbeat=0.05, run_takeover=0.4)
         async with Page(other.url) as elsewhere:
             elsewhere.secret = page.secret
@@ -141,8 +140,7 @@ async def test_run_is_recovered_once_when_every_replica_tries(
     async with Page(silent.url) as page:
         first = await hold_answer(silent, page)
         await silent.runs.send_heartbeats()
-        for task in silent.runs._tasks:
-            task.cancel()
+        await stand_still(silent)
         sweepers = [await start_local(run_heartbeat=0.05, run_takeover=0.2) for _ in range(2)]
         while (await look(first.thread_id)).run_states == ["running"]:
             await asyncio.gather(*(each.runs.recover() for each in sweepers * 5))
