@@ -14,6 +14,12 @@ BEGINNING = "(The conversation begins.)"
 NO_ANSWER = "(No answer was given here.)"
 """What the assistant is taken to have said between the output of a tool and the user."""
 
+CAME_WITH = "chatkit_came_with"
+"""The option of a request under which the client gets what came with calls."""
+
+_REASONING_FIELD = "_chat_completions_reasoning_field"
+"""Where the Agents SDK notes a field that it gives back by itself."""
+
 Message = dict[str, Any]
 
 
@@ -106,6 +112,50 @@ def read_tool_images(items: Iterable[Item]) -> list[Item]:
     return read
 
 
+# --- what a provider wants back ------------------------------------------------------------------
+
+
+def find_came_with(items: Iterable[Item], model: str, *, reasoning: bool) -> dict[str, Item]:
+    """Return what came with the calls of a model, by their ids: it wants that back.
+
+    Gemini refuses a call without its signature, DeepSeek and Kimi one without what they thought.
+    """
+    found: dict[str, Item] = {}
+    thought = ""
+    for item in items:
+        kind = item.get("type", "message")
+        data = cast("Item", item.get("provider_data") or {})
+        if kind == "reasoning":
+            is_own = data.get("model") == model and _REASONING_FIELD not in data
+            thought = _read_summary(item) if is_own and reasoning else ""
+        elif kind == "function_call":
+            entry: Item = {"reasoning_content": thought} if thought else {}
+            if data.get("model") == model and (signature := data.get("thought_signature")):
+                entry["extra_content"] = {"google": {"thought_signature": signature}}
+            if entry:
+                found[str(item.get("call_id"))] = entry
+        elif not (kind == "message" and item.get("role") == "assistant"):
+            thought = ""
+    return found
+
+
+def _read_summary(item: Item) -> str:
+    parts = cast("list[Item]", item.get("summary") or [])
+    return "\n".join(str(part.get("text")) for part in parts if part.get("text"))
+
+
+def give_back(messages: list[Message], came_with: dict[str, Item]) -> None:
+    """Put what came with calls back where it was."""
+    for message in messages if came_with else ():
+        calls = cast("list[Item]", message.get("tool_calls") or [])
+        for place, call in enumerate(calls):
+            entry = came_with.get(str(call.get("id")), {})
+            if thought := entry.get("reasoning_content"):
+                message["reasoning_content"] = thought
+            if extra := entry.get("extra_content"):
+                calls[place] = call | {"extra_content": extra}
+
+
 # --- the client ----------------------------------------------------------------------------------
 
 
@@ -125,6 +175,7 @@ class StrictChatClient:
         return StrictChatClient(self._client.with_options(**options))
 
     async def create(self, *, messages: Iterable[Any], **options: Any) -> Any:
-        """Send a request."""
+        """Send a request; ``CAME_WITH`` is what goes back along with calls."""
         strict = to_strict_messages(messages)
+        give_back(strict, options.pop(CAME_WITH, None) or {})
         return await self._client.chat.completions.create(messages=strict, **options)

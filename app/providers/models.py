@@ -1,5 +1,6 @@
 """Which model answers: the offline one, OpenAI's, or any server that speaks one of its APIs."""
 
+import re
 from dataclasses import replace
 from typing import Literal, cast
 
@@ -32,6 +33,10 @@ SELECTABLE_MODELS: frozenset[str] = frozenset()
 FileKind = Literal["image", "pdf", "text"]
 """What a model can be given besides words."""
 _FILE_KINDS: dict[PartKind, FileKind] = {"image": "image", "file": "pdf"}
+
+
+_REASONS = re.compile(r"(openai/)?(gpt-[5-9](?!.*chat)|o[1-9]|codex)")
+"""Names of OpenAI's models that reason."""
 
 
 class AssistantModels(ModelProvider):
@@ -118,7 +123,11 @@ class AssistantModels(ModelProvider):
 
         ``max_tokens`` limits the answer, under the name that the provider takes.
         """
-        settings = get_default_model_settings(model_name or self.default_name)
+        name = model_name or self.default_name
+        settings = get_default_model_settings(name)
+        if self._settings.model_api == "responses" and not self.is_offline and _REASONS.match(name):
+            # Reasoning that comes along is given back with its calls: nobody has to keep it.
+            settings = replace(settings, response_include=["reasoning.encrypted_content"])
         if max_tokens is None:
             return settings
         if self._settings.model_api == "chat_completions" and self._is_openai:

@@ -33,7 +33,12 @@ from app.chatkit.agents.refusals import (
 )
 from app.chatkit.untyped import get_field
 from app.providers.advice import log_refusal
-from app.providers.chat_messages import read_tool_images, show_tool_files
+from app.providers.chat_messages import (
+    CAME_WITH,
+    find_came_with,
+    read_tool_images,
+    show_tool_files,
+)
 from app.providers.smaller_input import PartKind, find_parts, with_less_history, without_parts
 
 Kind = ProviderErrorKind
@@ -55,11 +60,17 @@ logger = logging.getLogger(__name__)
 
 @dataclass
 class RefusedParts:
-    """What the models of a provider took none of lately, by their names."""
+    """What the models of a provider took none of lately, by their names.
+
+    ``without_reasoning`` are those that do not want their reasoning back, ``without_include`` those
+    that have none to give back.
+    """
 
     until: dict[tuple[str, PartKind], float] = field(
         default_factory=dict[tuple[str, PartKind], float]
     )
+    without_reasoning: set[str] = field(default_factory=set[str])
+    without_include: set[str] = field(default_factory=set[str])
 
     def note(self, model: str, kinds: frozenset[PartKind]) -> None:
         """Remember what a model refused."""
@@ -136,7 +147,7 @@ class ProviderModel(Model):
         while True:
             try:
                 return await self.inner.get_response(
-                    system_instructions, self._write(request), request.settings, *args, **options
+                    system_instructions, *self._write(request), *args, **options
                 )
             except Exception as error:
                 refusal = read_refusal(error)
@@ -158,7 +169,7 @@ class ProviderModel(Model):
         request: _Request | None = self._prepare(input, model_settings)
         while request is not None:
             events = self.inner.stream_response(
-                system_instructions, self._write(request), request.settings, *args, **options
+                system_instructions, *self._write(request), *args, **options
             )
             attempt = self._read(request, events)
             request = None
@@ -212,6 +223,8 @@ class ProviderModel(Model):
 
     def _prepare(self, input: Input, settings: ModelSettings) -> _Request:
         """Return what is sent first: in one form, without what the model has refused lately."""
+        if settings.response_include and self._name in self._refused.without_include:
+            settings = replace(settings, response_include=None)
         if isinstance(input, str):
             return _Request(input, settings)
         plain = cast("list[Item]", pair_calls(to_plain_items(input)))
@@ -219,12 +232,18 @@ class ProviderModel(Model):
         refused = self._refused.recall(self._name)
         return _Request(without_parts(items, refused) if refused else items, settings)
 
-    def _write(self, request: _Request) -> Input:
-        """Return an input as the API takes it."""
+    def _write(self, request: _Request) -> tuple[Input, ModelSettings]:
+        """Return an input as the API takes it, and the settings that go with it."""
         if not self._is_chat or isinstance(request.input, str):
-            return request.input
+            return request.input, request.settings
         shown = show_tool_files(cast("list[Item]", request.input))
-        return cast("list[TResponseInputItem]", shown)
+        wants_reasoning = self._name not in self._refused.without_reasoning
+        came_with = find_came_with(shown, self._name, reasoning=wants_reasoning)
+        settings = request.settings
+        if came_with:
+            extra_args = {**(settings.extra_args or {}), CAME_WITH: came_with}
+            settings = replace(settings, extra_args=extra_args)
+        return cast("list[TResponseInputItem]", shown), settings
 
     def _find_smaller(self, request: _Request, refusal: Refusal | None) -> _Request | None:
         """Return what to send instead of what was refused, or None where nothing would help."""
@@ -232,8 +251,14 @@ class ProviderModel(Model):
             return None
         if _MAX_TOKENS.search(refusal.text) and (settings := _without_limit(request.settings)):
             return replace(request, settings=settings)
+        if "encrypted" in refusal.text and request.settings.response_include:
+            self._refused.without_include.add(self._name)
+            return replace(request, settings=replace(request.settings, response_include=None))
         if isinstance(request.input, str):
             return None
+        if self._is_chat and "reasoning" in refusal.text and self._gives_reasoning_back(request):
+            self._refused.without_reasoning.add(self._name)
+            return replace(request)
         parts = self._find_refused_parts(refusal, find_parts(request.input))
         if parts:
             if is_for_good(refusal.text):
@@ -247,6 +272,12 @@ class ProviderModel(Model):
             return None
         self._log_left_out("some of the history (see HISTORY_ITEMS)", refusal)
         return replace(request, input=shorter, is_shorter=True)
+
+    def _gives_reasoning_back(self, request: _Request) -> bool:
+        if self._name in self._refused.without_reasoning:
+            return False
+        came_with = find_came_with(cast("list[Item]", request.input), self._name, reasoning=True)
+        return any("reasoning_content" in each for each in came_with.values())
 
     def _find_refused_parts(
         self, refusal: Refusal, sent: frozenset[PartKind]
