@@ -36,6 +36,8 @@ ALLOWED = {
     **{leaf: {"chatkit"} for leaf in LEAVES},
 }
 CHATKIT_LEAVES = {
+    "closing",
+    "wakeup",
     "errors",
     "icons",
     "context",
@@ -47,12 +49,13 @@ CHATKIT_LEAVES = {
     "warn_once",
 }
 _PROTOCOL = {"actions", "widgets", "protocol"}
-_STREAMING = _PROTOCOL | {"store", "streaming"}
+_STREAMING = _PROTOCOL | {"store", "streaming", "responder"}
 _FACADE = {"types"}
 # The same for each part of ``app/chatkit``.
 ALLOWED_IN_CHATKIT = {
     **{leaf: set[str]() for leaf in CHATKIT_LEAVES},
     "alias": set[str](),
+    "responder": _PROTOCOL | {"store"},
     "actions": set[str](),
     "widgets": {"actions"},
     "protocol": {"actions", "widgets"},

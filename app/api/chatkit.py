@@ -1,13 +1,14 @@
 """``POST /chatkit``: the ChatKit protocol over HTTP."""
 
-from collections.abc import AsyncGenerator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from fastapi.routing import APIRoute
 
-from app.api.deps import Services, get_body, get_context, get_services, get_session
+from app.api.bounded_bodies import read_body
+from app.api.deletions import following_deletion
+from app.api.deps import Services, get_context, get_services, get_session
 from app.api.openapi import CHATKIT_ERROR_RESPONSES
 from app.api.streams import STOP_HEADER, RunResponse
 from app.audit import audit
@@ -16,10 +17,7 @@ from app.chatkit.context import RequestContext
 from app.chatkit.errors import TooManyRunsError
 from app.chatkit.protocol.requests import (
     AttachmentsCreateReq,
-    AttachmentsDeleteReq,
-    NonStreamingReq,
     StreamingReq,
-    ThreadsDeleteReq,
     is_streaming_req,
 )
 from app.chatkit.server import NonStreamingResult, parse_request
@@ -45,7 +43,7 @@ async def chatkit(request: Request) -> Response:
     """Answer one ChatKit request, with JSON or with a stream of Server-Sent Events."""
     services = get_services(request)
     session = await get_session(request, services)
-    parsed = parse_request(await get_body(request, services))
+    parsed = parse_request(await read_body(request, services.settings.max_request_bytes))
     context = get_context(request, session)
     context.metadata = parsed.metadata
     if isinstance(parsed, AttachmentsCreateReq) and not session.features.uploads:
@@ -53,7 +51,7 @@ async def chatkit(request: Request) -> Response:
     if is_streaming_req(parsed):
         _check_running(session, services)
         return await _stream(request, parsed, context, services)
-    async with _following_deletion(parsed, context, services):
+    async with following_deletion(parsed, context, services, session_id=context.session_id):
         result = await services.server.chatkit_handle(parsed, context)
     assert isinstance(result, NonStreamingResult)  # noqa: S101 - by the request's type
     return Response(result.json, media_type="application/json")
@@ -93,20 +91,3 @@ def _too_many(user_id: str, session_id: str | None) -> RateLimitedError:
         "Too many answers are being written for you. Please wait until one is finished.",
         retry_after=RUNNING_RETRY_AFTER,
     )
-
-
-@asynccontextmanager
-async def _following_deletion(
-    request: NonStreamingReq, context: RequestContext, services: Services
-) -> AsyncGenerator[None]:
-    """Do what follows if the request, carried out in this block, deletes something."""
-    who = {"user_id": context.user_id, "session_id": context.session_id}
-    if not isinstance(request, ThreadsDeleteReq):
-        yield
-    else:
-        async with services.runs.deleting(context.user_id, request.params.thread_id):
-            yield
-        audit("thread.deleted", thread_id=request.params.thread_id, **who)
-        services.cleanup.wake()  # its files go right behind it
-    if isinstance(request, AttachmentsDeleteReq):
-        audit("attachment.deleted", attachment_id=request.params.attachment_id, **who)

@@ -1,6 +1,5 @@
 """What routes need, each as one annotated dependency."""
 
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -15,7 +14,7 @@ from app.chatkit.context import DEFAULT_LOCALE, RequestContext
 from app.chatkit.server import ChatKitServer
 from app.db.database import Database
 from app.db.pool import ConnectionPool
-from app.errors import ForbiddenError, PayloadTooLargeError, UnauthorizedError
+from app.errors import ForbiddenError, UnauthorizedError
 from app.observability import came_by_https, get_request_id, hide_link
 from app.runs.registry import Runs
 from app.settings import Settings
@@ -126,28 +125,6 @@ def get_locale(request: Request) -> str:
     first = request.headers.get("accept-language", "").partition(",")[0].partition(";")[0].strip()
     plausible = first.replace("-", "").isalnum() and len(first) <= MAX_LOCALE_LENGTH
     return first if plausible else DEFAULT_LOCALE
-
-
-async def get_body(request: Request, services: ServicesDep) -> bytes:
-    """Return the request's body, read no further than allowed; raises 413."""
-    limit = services.settings.max_request_bytes
-    declared = request.headers.get("content-length", "")
-    if declared.isdigit() and int(declared) > limit:
-        raise PayloadTooLargeError(f"The request body is larger than {limit} bytes")
-    return await read_bounded(request.stream(), limit)
-
-
-async def read_bounded(chunks: AsyncIterator[bytes], limit: int) -> bytes:
-    """Return all bytes of ``chunks``; raises 413 as soon as there are more than ``limit``."""
-    body = bytearray()
-    async for chunk in chunks:
-        body += chunk
-        if len(body) > limit:
-            raise PayloadTooLargeError(f"The request body is larger than {limit} bytes")
-    return bytes(body)
-
-
-BodyDep = Annotated[bytes, Depends(get_body)]
 
 
 async def check_origin(request: Request, services: ServicesDep) -> None:

@@ -11,6 +11,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 
+from app.api.deletions import following_deletion
 from app.api.deps import Services, ServicesDep, get_bearer, get_public_url
 from app.api.openapi import error_responses
 from app.api.server_objects import (
@@ -191,10 +192,8 @@ async def delete_thread(
     thread = await threads.find(thread_id)
     request = ThreadsDeleteReq(params=ThreadDeleteParams(thread_id=thread.id))
     context = RequestContext(user_id=thread.user_id, request_id=get_request_id())
-    async with services.runs.deleting(thread.user_id, thread.id):
+    async with following_deletion(request, context, services, server_key=key):
         await services.server.chatkit_handle(request, context)
-    services.cleanup.wake()  # its files go right behind it
-    audit("thread.deleted", user_id=thread.user_id, thread_id=thread.id, server_key=key)
     return DeletedThread(id=thread.id)
 
 

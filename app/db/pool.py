@@ -12,7 +12,6 @@ its sockets, and the driver notices: a connection known to be closed is replaced
 import asyncio
 import ssl
 import time
-from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Any, cast
@@ -126,15 +125,13 @@ class ConnectionPool:
         self._connect = connect
         self.place = place
         self._kept = kept
-        self._limit = limit
+        self._slots = asyncio.Semaphore(limit)
         self._timeout = timeout
         self._idle_time = idle_time
         self._open = 0
-        self._idle: list[
-            _PooledConnection
-        ] = []  # the one that was used last is at the end, and used next
+        # The one that was used last is at the end, and used next.
+        self._idle: list[_PooledConnection] = []
         self._trimming: asyncio.TimerHandle | None = None
-        self._waiting: deque[asyncio.Future[_PooledConnection | None]] = deque()
         self._is_closed = False
 
     @property
@@ -183,7 +180,8 @@ class ConnectionPool:
                 pooled.connection.terminate()
 
     async def _acquire(self) -> _PooledConnection:
-        while True:
+        await self._take_slot()
+        try:
             while self._idle:
                 pooled = self._idle.pop()
                 if not pooled.connection.is_closed():
@@ -191,11 +189,23 @@ class ConnectionPool:
                 self._open -= 1
             if self._is_closed:
                 raise DatabaseBusyError("The database was closed")
-            if self._open < self._limit:
-                return await self._open_one()
-            pooled = await self._wait()
-            if pooled is not None:
-                return pooled
+            return await self._open_one()
+        except BaseException:
+            self._slots.release()
+            raise
+
+    async def _take_slot(self) -> None:
+        if not self._slots.locked():  # spares the timer
+            await self._slots.acquire()
+            return
+        try:
+            async with asyncio.timeout(self._timeout):
+                await self._slots.acquire()
+        except TimeoutError:
+            raise DatabaseBusyError(
+                f"All database connections were in use for {self._timeout} seconds "
+                "(raise DATABASE_POOL_SIZE, or look for slow statements)"
+            ) from None
 
     async def _open_one(self) -> _PooledConnection:
         self._open += 1
@@ -203,36 +213,29 @@ class ConnectionPool:
             return _PooledConnection(await self._connect())
         except BaseException as error:
             self._open -= 1
-            self._hand_over(None)
             if isinstance(error, (asyncpg.PostgresError, asyncpg.InterfaceError)):
                 raise ConnectionLostError(f"Could not connect: {error}") from error
             raise
 
-    async def _wait(self) -> _PooledConnection | None:
-        """Wait for a connection, or for the room to open one (None)."""
-        loop = asyncio.get_running_loop()
-        waiter: asyncio.Future[_PooledConnection | None] = loop.create_future()
-        self._waiting.append(waiter)
-        timer = loop.call_later(self._timeout, _give_up, waiter, self._timeout)
-        try:
-            return await waiter
-        except asyncio.CancelledError:
-            if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
-                # It was given one in the same moment.
-                pooled = waiter.result()
-                self._hand_over(None) if pooled is None else self._release(pooled)
-            raise
-        finally:
-            timer.cancel()
-
     def _release(self, pooled: _PooledConnection) -> None:
         if self._is_closed or pooled.is_expired:
             self._discard(pooled)
-        elif not self._hand_over(pooled):
-            pooled.idle_since = time.monotonic()
-            self._idle.append(pooled)
-            if len(self._idle) > self._kept and self._trimming is None:
-                self._trim_later()
+            return
+        pooled.idle_since = time.monotonic()
+        self._idle.append(pooled)
+        if len(self._idle) > self._kept and self._trimming is None:
+            self._trim_later()
+        self._slots.release()
+
+    def _discard(self, pooled: _PooledConnection) -> None:
+        """Close a connection that was in use."""
+        self._terminate(pooled)
+        self._slots.release()
+
+    def _terminate(self, pooled: _PooledConnection) -> None:
+        """Close a connection at once; Postgres ends what it was doing when it notices."""
+        self._open -= 1
+        pooled.connection.terminate()
 
     def _trim_later(self) -> None:
         self._trimming = asyncio.get_running_loop().call_later(self._idle_time, self._trim)
@@ -242,34 +245,9 @@ class ConnectionPool:
         self._trimming = None
         before = time.monotonic() - self._idle_time
         while len(self._idle) > self._kept and self._idle[0].idle_since <= before:
-            self._discard(self._idle.pop(0))
+            self._terminate(self._idle.pop(0))
         if len(self._idle) > self._kept:
             self._trim_later()
-
-    def _discard(self, pooled: _PooledConnection) -> None:
-        """Close a connection at once; Postgres ends what it was doing when it notices."""
-        self._open -= 1
-        pooled.connection.terminate()
-        self._hand_over(None)
-
-    def _hand_over(self, pooled: _PooledConnection | None) -> bool:
-        """Give a connection, or room for one, to whoever has waited longest."""
-        while self._waiting:
-            waiter = self._waiting.popleft()
-            if not waiter.done():
-                waiter.set_result(pooled)
-                return True
-        return False
-
-
-def _give_up(waiter: asyncio.Future[Any], seconds: float) -> None:
-    if not waiter.done():
-        waiter.set_exception(
-            DatabaseBusyError(
-                f"All database connections were in use for {seconds} seconds "
-                "(raise DATABASE_POOL_SIZE, or look for slow statements)"
-            )
-        )
 
 
 def create_pool(settings: Settings, *, guarded: bool = True) -> ConnectionPool:

@@ -11,13 +11,14 @@ import asyncio
 import math
 from collections import deque
 from collections.abc import AsyncIterator, Callable
-from contextlib import aclosing, nullcontext
 from operator import itemgetter
-from typing import Any, cast
+from typing import Any
 
 from agents import Model
 from agents.items import TResponseStreamEvent
 
+from app.chatkit.closing import closing
+from app.chatkit.wakeup import Wakeup
 from app.providers.model_wrapper import ModelInput, ModelWrapper
 
 TEXT_INTERVAL = 0.025
@@ -117,13 +118,12 @@ class _Intake:
         self._next_due = math.inf
         self._timer: asyncio.TimerHandle | None = None
         self._is_over = False
-        self._waiter: asyncio.Future[None] | None = None
+        self._wakeup = Wakeup()
 
     async def fill(self, events: AsyncIterator[TResponseStreamEvent]) -> None:
         """Read the model's stream to its end; raises what the model raises."""
         try:
-            closing = aclosing(cast("Any", events)) if hasattr(events, "aclose") else nullcontext()
-            async with closing:
+            async with closing(events):
                 async for event in events:
                     self._put(event)
         finally:
@@ -163,9 +163,7 @@ class _Intake:
     def _pass_on(self) -> None:
         self._ready = len(self._entries)
         self.rest()
-        waiter = self._waiter
-        if waiter is not None and not waiter.done():
-            waiter.set_result(None)
+        self._wakeup.notify()
 
     def rest(self) -> None:
         """Forget what is due, without passing anything on."""
@@ -179,11 +177,7 @@ class _Intake:
         while not self._ready:
             if self._is_over:
                 return False
-            self._waiter = self._loop.create_future()
-            try:
-                await self._waiter
-            finally:
-                self._waiter = None
+            await self._wakeup.wait()
         return True
 
     def take(self) -> Any:

@@ -9,7 +9,7 @@ import logging
 import re
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing, nullcontext
+from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
@@ -31,6 +31,7 @@ from app.chatkit.agents.refusals import (
     refuses_images,
     refuses_parts,
 )
+from app.chatkit.closing import closing
 from app.chatkit.untyped import get_field
 from app.providers.advice import log_refusal
 from app.providers.chat_messages import (
@@ -186,8 +187,7 @@ class ProviderModel(Model):
         """Yield the events of one attempt; raises ``_AskAgainError`` where it was refused."""
         opening: list[TResponseStreamEvent] | None = []
         try:
-            closing = aclosing(cast("Any", events)) if hasattr(events, "aclose") else nullcontext()
-            async with closing:
+            async with closing(events):
                 async for event in events:
                     if opening is not None:
                         if event.type in _OPENING:

@@ -139,7 +139,7 @@ class Liveness:
         """Look at the runs of which somebody says that something has happened to them."""
         named = set(signals)
         for run in self._get_running():
-            if run.id not in named or run.ending:
+            if run.id not in named or run.phase == "ending":
                 continue
             row = await self._runs.find(run.user_id, run.id)
             if row is None or row.state != "running":
@@ -204,5 +204,5 @@ class Liveness:
 
 def _lose(run: Run) -> None:
     """Stop a run that is carried on elsewhere or is gone; one that ends by itself is left alone."""
-    if not run.task.done() and not run.ending:
+    if not run.task.done() and run.phase != "ending":
         run.stop("lost")

@@ -7,6 +7,7 @@ from itertools import islice
 
 from app.chatkit.protocol.events import ErrorEvent
 from app.chatkit.protocol.sse import encode_event, with_frame_id
+from app.chatkit.wakeup import Wakeup
 
 PIECE_BYTES = 256 * 1024
 """What a reader is given at a time: a slow one holds no more than that besides the log itself."""
@@ -57,7 +58,7 @@ class RunLog:
         self._dropped = 0
         self._bytes = 0
         self._closed = False
-        self._waiting: set[asyncio.Future[None]] = set()
+        self._wakeup = Wakeup()
 
     @property
     def last(self) -> int:
@@ -89,7 +90,7 @@ class RunLog:
         if since is not None or self._held:
             self._held.append(since or self._held[-1])
         else:
-            self._wake()
+            self._wakeup.notify()
 
     @property
     def is_holding(self) -> bool:
@@ -99,7 +100,7 @@ class RunLog:
     async def all_released(self) -> None:
         """Wait until no frame is held."""
         while self._held:
-            await self._wait()
+            await self._wakeup.wait()
 
     def release(self, until: float | None = None) -> None:
         """Let frames be read that have been held since before ``until``, or all of them."""
@@ -107,7 +108,7 @@ class RunLog:
             return
         while self._held and (until is None or self._held[0] <= until):
             self._held.popleft()
-        self._wake()
+        self._wakeup.notify()
 
     def discard_held(self) -> None:
         """Drop what nobody has read: it was said by a run that was taken over."""
@@ -120,7 +121,7 @@ class RunLog:
         """Say that no frame will follow; those that are held are discarded."""
         self.discard_held()
         self._closed = True
-        self._wake()
+        self._wakeup.notify()
 
     async def read(self, after: int = 0) -> AsyncGenerator[bytes, None]:
         """Yield everything behind frame ``after``: what is ready in large pieces, then wait."""
@@ -136,7 +137,7 @@ class RunLog:
             elif self._closed:
                 return
             else:
-                await self._wait()
+                await self._wakeup.wait()
 
     def _take_behind(self, position: int) -> list[bytes]:
         """Return the frames behind that one, up to ``PIECE_BYTES`` but at least one."""
@@ -156,16 +157,3 @@ class RunLog:
                 break
             taken.append(frame)
         return taken
-
-    async def _wait(self) -> None:
-        waiter = asyncio.get_running_loop().create_future()
-        self._waiting.add(waiter)
-        try:
-            await waiter
-        finally:
-            self._waiting.discard(waiter)
-
-    def _wake(self) -> None:
-        for waiter in self._waiting:
-            if not waiter.done():
-                waiter.set_result(None)

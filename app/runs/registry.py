@@ -194,7 +194,7 @@ class Runs:
         run = self.find_running(context.user_id, thread_id)
         # Whoever comes back may have been elsewhere, where more is known: this replica may have
         # lost the run without having heard of it.
-        if run is not None and (run.ending or await self._liveness.confirm_held(run)):
+        if run is not None and (run.phase == "ending" or await self._liveness.confirm_held(run)):
             return run.id, self._read_on(run, position, store, context)
         row = await self._repository.find_latest(context.user_id, thread_id)
         if row is None or not (row.state == "running" or _ended_unseen(row, position)):

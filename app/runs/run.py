@@ -27,6 +27,12 @@ StopReason = Literal["stopped", "interrupted", "lost", "deleted", "unreachable"]
 """By the user, by the end of this replica, by a takeover, because the thread was deleted, or
 because the database has been away for too long."""
 
+RunPhase = Literal["waiting", "opening", "responding", "ending"]
+"""For its thread; claiming it and storing the request; what the assistant says; storing the end.
+
+No stop may tear the writes of ``opening`` and ``ending`` apart.
+"""
+
 BusyPolicy = Literal["wait", "interrupt", "reject"]
 
 WAITING = "Another answer is still being written here. Yours starts right after it."
@@ -105,10 +111,9 @@ class Run:
         self._pipeline: TurnPipeline[Any] | None = None
         self._stop_reason: StopReason | None = None
         self._saved = 0  # the version of the last snapshot
-        self._is_writing = False  # no stop may tear these writes apart
+        self.phase: RunPhase = "waiting"
         self._reader_is_gone = False  # the one that asked for the run
         self._is_shutting_down = False  # the replica, which waits no longer
-        self.ending = False
         self._refusal: Exception | None = None
         self._opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         context.run = RunIdentity(id=self.id, kind=request.type, replica=replica)
@@ -150,7 +155,7 @@ class Run:
                 self._append(_encode_ending(UNREACHABLE))
                 self.log.release()
                 self.log.close()
-            if not self._is_writing:
+            if self.phase in ("waiting", "responding"):
                 self.task.cancel()
 
     def reader_disconnected(self) -> None:
@@ -210,7 +215,7 @@ class Run:
         except Exception as error:
             self._fail(error)
         finally:
-            self._is_writing = True
+            self.phase = "ending"
             await self._end(state)
 
     def _settled_state(self) -> RunEnd:
@@ -221,7 +226,7 @@ class Run:
         deadline = asyncio.get_running_loop().time() + self._options.busy_wait
         has_said_so = False
         while True:
-            self._is_writing = True
+            self.phase = "opening"
             try:
                 self._pipeline = await self._server.chatkit_open_turn(self._request, self._context)
                 self.thread_id = self._pipeline.thread_id
@@ -230,7 +235,7 @@ class Run:
                     raise
                 if asyncio.get_running_loop().time() > deadline:
                     raise ThreadBusyError(STILL_BUSY) from None
-            self._is_writing = False
+            self.phase = "responding" if self._pipeline is not None else "waiting"
             if self._stop_reason is not None:
                 self.task.cancel()  # by the next await
             if self._pipeline is not None:
@@ -287,7 +292,6 @@ class Run:
         return self._pipeline is not None and self._pipeline.has_lost_text
 
     async def _end(self, state: RunEnd) -> None:
-        self.ending = True
         if self._has_lost_text and self.log.is_holding:
             self.log.discard_held()
             if state == "failed":

@@ -77,5 +77,5 @@ async def test_waiting_reader_leaves_nothing_behind_when_it_is_cancelled() -> No
     await asyncio.sleep(0)
     reader.cancel()
     await asyncio.gather(reader, return_exceptions=True)
-    assert not log._waiting
+    assert not log._wakeup._waiting
     log.append(frame(0))

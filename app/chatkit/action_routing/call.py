@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Generic, Protocol
+from typing import Any, Generic
 
 from pydantic import BaseModel
 from typing_extensions import TypeVar
@@ -19,10 +19,10 @@ from app.chatkit.protocol.events import (
 from app.chatkit.protocol.items import (
     HiddenContextItem,
     ThreadMetadata,
-    UserMessageItem,
     WidgetItem,
     now,
 )
+from app.chatkit.responder import Responder
 from app.chatkit.store import Store
 from app.chatkit.streaming.widget_stream import stream_widget
 from app.chatkit.widgets import WidgetRoot
@@ -33,21 +33,6 @@ TPayload = TypeVar("TPayload", bound=BaseModel)
 Values = BaseModel | Mapping[str, Any]
 
 
-class ActionServer(Protocol[TContext]):
-    """What actions need of the server that they belong to."""
-
-    store: Store[TContext]
-
-    def respond(
-        self,
-        thread: ThreadMetadata,
-        input_user_message: UserMessageItem | None,
-        context: TContext,
-    ) -> AsyncIterator[ThreadStreamEvent]:
-        """Yield the events of an answer."""
-        ...
-
-
 @dataclass(slots=True)
 class ActionCall(Generic[TPayload, TContext]):
     """One action of a client's: checked, its payload parsed.
@@ -55,7 +40,7 @@ class ActionCall(Generic[TPayload, TContext]):
     ``sender`` is the widget that it came from; an action of the page itself may have none.
     """
 
-    server: ActionServer[TContext]
+    server: Responder[TContext]
     thread: ThreadMetadata
     action: Action[str, Any]
     payload: TPayload

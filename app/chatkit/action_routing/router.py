@@ -26,7 +26,7 @@ from typing import Any, Generic
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from typing_extensions import TypeVar
 
-from app.chatkit.action_routing.call import ActionCall, ActionServer
+from app.chatkit.action_routing.call import ActionCall
 from app.chatkit.action_routing.guard import find_offer, quote
 from app.chatkit.action_routing.once_marks import payload_mark
 from app.chatkit.actions import (
@@ -41,6 +41,7 @@ from app.chatkit.errors import UnprocessableError
 from app.chatkit.protocol.events import NoticeEvent, SyncCustomActionResponse, ThreadStreamEvent
 from app.chatkit.protocol.items import ThreadMetadata, WidgetItem
 from app.chatkit.protocol.serialization import dump_value
+from app.chatkit.responder import Responder
 from app.chatkit.streaming.widget_stream import read
 
 __all__ = ["ActionCall", "ActionRouter", "NoPayload", "StreamingAction", "SyncAction"]
@@ -130,7 +131,7 @@ class DeclaredAction(Generic[TPayload, TContext]):
 
     def create_call(
         self,
-        server: ActionServer[TContext],
+        server: Responder[TContext],
         thread: ThreadMetadata,
         action: Action[str, Any],
         sender: WidgetItem | None,
@@ -313,7 +314,7 @@ class ActionRouter(Generic[TContext]):
 
     async def stream(
         self,
-        server: ActionServer[TContext],
+        server: Responder[TContext],
         thread: ThreadMetadata,
         action: Action[str, Any],
         sender: WidgetItem | None,
@@ -332,7 +333,7 @@ class ActionRouter(Generic[TContext]):
 
     async def answer(
         self,
-        server: ActionServer[TContext],
+        server: Responder[TContext],
         thread: ThreadMetadata,
         action: Action[str, Any],
         sender: WidgetItem | None,

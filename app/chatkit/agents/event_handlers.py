@@ -33,6 +33,7 @@ from app.chatkit.agents.response_converter import ResponseStreamConverter
 from app.chatkit.agents.sdk_exceptions import ModelRefusalError
 from app.chatkit.agents.tool_failures import has_call_failed
 from app.chatkit.agents.tool_memory import RunMemory, is_tool_call
+from app.chatkit.closing import close_if_possible
 from app.chatkit.errors import CustomStreamError
 from app.chatkit.protocol.events import (
     NoticeEvent,
@@ -144,9 +145,7 @@ class AgentEventHandlers:
             result.cancel()
             raise
         finally:
-            close = getattr(events, "aclose", None)
-            if close is not None:
-                await close()
+            await close_if_possible(events)
             self._tools.end_response()
         if self._failure is not None:
             raise self._failure

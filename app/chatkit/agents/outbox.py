@@ -5,7 +5,6 @@ is ready whenever it is woken. Text deltas that pile up meanwhile leave as one e
 that is slower than the model costs less, and an idle one waits for nothing.
 """
 
-import asyncio
 from collections import deque
 from typing import Any, TypeVar
 
@@ -19,6 +18,7 @@ from app.chatkit.protocol.events import (
     WorkflowTaskUpdated,
 )
 from app.chatkit.protocol.items import ThreadItem, is_hidden
+from app.chatkit.wakeup import Wakeup
 
 _SHOWING_EVENTS = frozenset({"client_effect", "notice"})
 """Events besides those of items that show a person something."""
@@ -67,11 +67,11 @@ class TextRun:
 class Outbox:
     """A queue with one reader. ``produced`` names the items of the turn, in order."""
 
-    __slots__ = ("_entries", "_shown", "_waiter", "produced")
+    __slots__ = ("_entries", "_shown", "_wakeup", "produced")
 
     def __init__(self) -> None:
         self._entries: deque[ThreadStreamEvent | TextRun] = deque()
-        self._waiter: asyncio.Future[None] | None = None
+        self._wakeup = Wakeup()
         self.produced: dict[str, None] = {}
         self._shown: set[str] = set()
 
@@ -146,15 +146,10 @@ class Outbox:
             events.append(event)
         return events
 
-    def next_put(self) -> asyncio.Future[None]:
-        """Return what is done at the next ``put`` or ``wake``; for where ``take`` gave None."""
-        self._waiter = waiter = asyncio.get_running_loop().create_future()
-        return waiter
+    async def next_put(self) -> None:
+        """Wait for the next ``put`` or ``wake``; for where ``take`` gave None."""
+        await self._wakeup.wait()
 
     def wake(self) -> None:
         """Make a waiting reader look again."""
-        waiter = self._waiter
-        if waiter is not None:
-            self._waiter = None
-            if not waiter.done():
-                waiter.set_result(None)
+        self._wakeup.notify()

@@ -18,6 +18,7 @@ import anyio
 from pydantic import BaseModel
 from typing_extensions import TypeVar
 
+from app.chatkit.closing import close_if_possible
 from app.chatkit.engine.thread_changes import ThreadChanges
 from app.chatkit.engine.turn_items import TurnItems, log_failure
 from app.chatkit.engine.user_agent import (
@@ -188,10 +189,8 @@ class TurnPipeline(Generic[TContext]):
 
     async def _close(self, handler: AsyncIterator[ThreadStreamEvent]) -> None:
         """Let a handler clean up: in the task that reads it, as its context variables demand."""
-        close = getattr(handler, "aclose", None)
-        if close is not None:
-            with anyio.CancelScope(shield=True), log_failure("close the handler of a stream"):
-                await close()
+        with anyio.CancelScope(shield=True), log_failure("close the handler of a stream"):
+            await close_if_possible(handler)
 
     async def _save_thread(self, changed: frozenset[str]) -> ThreadStreamEvent:
         return await self._watch.save(self._server.store, changed, self._context)

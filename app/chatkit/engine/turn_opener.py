@@ -46,6 +46,7 @@ from app.chatkit.protocol.requests import (
     ThreadsCustomActionReq,
     ThreadsRetryAfterItemReq,
 )
+from app.chatkit.responder import Responder
 from app.chatkit.store import AttachmentStore, Store
 
 TContext = TypeVar("TContext", default=Any)
@@ -54,20 +55,10 @@ RECENT_ITEMS = 20
 """How far back a pending client tool call is looked for, in items (as in the official SDK)."""
 
 
-class TurnHandlers(Protocol[TContext]):
+class TurnHandlers(Responder[TContext], Protocol[TContext]):
     """What opening a turn needs of the server that it belongs to."""
 
-    store: Store[TContext]
     attachment_store: AttachmentStore[TContext] | None
-
-    def respond(
-        self,
-        thread: ThreadMetadata,
-        input_user_message: UserMessageItem | None,
-        context: TContext,
-    ) -> AsyncIterator[ThreadStreamEvent]:
-        """Yield the events of an answer."""
-        ...
 
     def chatkit_get_first_title(self, message: UserMessageItem, context: TContext) -> str | None:
         """Return the title that a thread begins with."""

@@ -11,7 +11,6 @@ from pydantic import BaseModel
 from app.chatkit.protocol.events import AssistantMessageContentPartTextDelta, ThreadItemUpdatedEvent
 from app.chatkit.protocol.serialization import clean_json, clean_text, dump_wire
 
-HEARTBEAT = b": ping\n\n"
 """A comment frame, to keep proxies from closing a silent stream."""
 
 

@@ -6,6 +6,7 @@ from typing import TypeVar
 
 from agents import StreamEvent
 
+from app.chatkit.closing import closing
 from app.chatkit.protocol.events import (
     ThreadItemAddedEvent,
     ThreadItemDoneEvent,
@@ -68,13 +69,9 @@ async def accumulate_text(
 
 async def read(values: AsyncIterator[TValue]) -> AsyncGenerator[TValue, None]:
     """Yield from an iterator, and close it if it can be closed."""
-    try:
+    async with closing(values):
         async for each in values:
             yield each
-    finally:
-        close = getattr(values, "aclose", None)
-        if close is not None:
-            await close()
 
 
 def _create_item(

@@ -75,7 +75,7 @@ def test_latest_state_counts_when_states_of_a_task_are_unread() -> None:
 async def test_reader_wakes_when_something_is_put() -> None:
     outbox = Outbox()
     outbox.wake()
-    ready = outbox.next_put()
+    ready = asyncio.create_task(outbox.next_put())
     await asyncio.sleep(0)
     assert not ready.done()
     outbox.put_text("a", 0, "x")
@@ -87,6 +87,8 @@ async def test_reader_wakes_when_something_is_put() -> None:
 
 async def test_producer_goes_on_when_the_waiting_reader_was_cancelled() -> None:
     outbox = Outbox()
-    outbox.next_put().cancel()
+    reader = asyncio.create_task(outbox.next_put())
+    await asyncio.sleep(0)
+    reader.cancel()
     outbox.put_text("a", 0, "x")
     assert outbox.take() is not None
