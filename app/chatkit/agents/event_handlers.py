@@ -283,7 +283,7 @@ class AgentEventHandlers:
 
     def _note_run_item(self, item: Any) -> None:
         if get_text(item.raw_item, "type") in OUTPUT_TYPES:
-            self._note_failure(item.raw_item)
+            self._note_failure(item)
             self._remember(self._memory.note_output(item.raw_item))
         if item.type != "tool_call_item":
             return
@@ -295,17 +295,21 @@ class AgentEventHandlers:
         if is_own_id(call.item_id):
             self._context.chatkit_outbox.produced[call.item_id] = None
 
-    def _note_failure(self, output: Any) -> None:
+    def _note_failure(self, item: Any) -> None:
+        output = item.raw_item
         call_id = get_text(output, "call_id")
         call = next((each for each in self._function_calls if each.call_id == call_id), None)
         if call is None or not call_id:
             return
         if has_call_failed(self._context, call_id, get_field(output, "output"), call.name):
             self._failed_tools.append(call.name)
+            # A name that no tool has is the model's own words, which no log repeats.
+            tools = get_list(get_field(item, "agent"), "tools")
+            is_known = any(get_field(each, "name") == call.name for each in tools)
             # The SDK has the exception, and tells it only to those who ask.
             logger.error(
                 "A tool failed; OPENAI_AGENTS_DONT_LOG_TOOL_DATA=false has the Agents SDK log why",
-                extra={"tool": call.name, "call_id": call_id},
+                extra={"tool": call.name if is_known else "unknown", "call_id": call_id},
             )
 
     def remember_end(self) -> None:
