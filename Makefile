@@ -21,6 +21,7 @@ VERSION_TESTS := tests/chatkit tests/conformance tests/assistant tests/providers
 
 help:
 	@echo "make run    install what is needed, start the server (Ctrl-C stops it)"
+	@echo "make try-model  have a dozen short exchanges with the configured model"
 	@echo "make test   run all tests, WORKERS=n at a time; ARGS='-k name' for some of them"
 	@echo "make test-lowest, make test-newest"
 	@echo "            test with the lowest and the newest versions that pyproject.toml allows"
@@ -36,6 +37,9 @@ run: $(VENV)/.runtime $(EMBEDDED)
 # All tests are shared out to a worker for each core; a few of them start sooner in one process.
 # Python may keep what it compiled, which saves seconds the next time.
 WORKERS ?= $(if $(ARGS),0,auto)
+
+try-model: $(VENV)/.runtime
+	@$(BIN)/python -m app try-model
 
 test: $(VENV)/.dev
 	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n $(WORKERS) $(ARGS)

@@ -1,4 +1,4 @@
-"""The command line: ``python -m app serve | migrate | doctor | users delete``.
+"""The command line: ``python -m app serve | migrate | doctor | try-model | users delete``.
 
 What can go wrong in daily life is one line on stderr: exit code 2 for a bad setting, 1 otherwise.
 """
@@ -19,6 +19,7 @@ from app.delete_user import delete_user
 from app.doctor import examine
 from app.serve import StartError, serve
 from app.settings import Settings, SettingsError, load_settings
+from app.try_model import COST, try_model
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -54,6 +55,7 @@ def _create_parser() -> argparse.ArgumentParser:
         "compare migrations and models, in a scratch database",
     )
     add("doctor", _doctor, "look whether everything is there that serve needs")
+    add("try-model", _try_model, "have a dozen short exchanges with the configured model")
     users = commands.add_parser("users", help="what belongs to a user")
     deleting = users.add_subparsers(required=True, metavar="command").add_parser(
         "delete", help="delete all threads and files of a user, for good"
@@ -99,6 +101,21 @@ def _doctor(_: argparse.Namespace) -> int:
         healthy &= finding.ok
         _say(f"{'ok  ' if finding.ok else 'fail'}  {finding.name}: {finding.message}")
     return 0 if healthy else 1
+
+
+def _try_model(_: argparse.Namespace) -> int:
+    settings = load_settings()
+    _say(COST)
+
+    async def run() -> bool:
+        passed = True
+        async for trial, fault in try_model(settings):
+            passed &= not fault
+            what = f": {fault} (set: {trial.advice})" if fault else ""
+            _say(f"{'fail' if fault else 'pass'}  {trial.name}{what}")
+        return passed
+
+    return 0 if asyncio.run(run()) else 1
 
 
 def _delete_user(given: argparse.Namespace) -> int:

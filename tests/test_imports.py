@@ -32,7 +32,8 @@ ALLOWED = {
     "serve": {"db", "main"},
     "doctor": {"db", "auth", "main", "serve", "assistant_loading"},
     "delete_user": {"auth", "db", "main", "uploads"},
-    "__main__": {"db", "serve", "doctor", "delete_user"},
+    "try_model": {"providers"},
+    "__main__": {"try_model", "db", "serve", "doctor", "delete_user"},
     **{leaf: {"chatkit"} for leaf in LEAVES},
 }
 CHATKIT_LEAVES = {

@@ -29,8 +29,8 @@ _NO_SUCH_API = (
     "what it speaks (responses or chat_completions)"
 )
 _OTHERWISE = (
-    "it does not take what is sent; check that ASSISTANT_MODEL can call tools, and whether MODEL_API "
-    "should be the other one"
+    "it does not take what is sent; check that ASSISTANT_MODEL can call tools, and whether "
+    "MODEL_API should be the other one ('python -m app try-model' shows what works)"
 )
 _KINDS: dict[ProviderErrorKind, str] = {
     Kind.CONNECTION: (
