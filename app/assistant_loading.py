@@ -8,6 +8,7 @@ key and the address of the settings, and its constructor is called in the way th
 import inspect
 import logging
 import os
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from agents import set_default_openai_api, set_default_openai_client
 
 from app.chatkit.alias import OFFICIAL_NAME, install_alias, is_name_taken
 from app.chatkit.context import RequestContext
+from app.chatkit.old_names import OldNameWarning
 from app.chatkit.server import ChatKitServer
 from app.chatkit.store import AttachmentStore, Store
 from app.constructor_form import ACCEPTED_FORMS, ConstructorForm, read_form
@@ -103,6 +105,9 @@ def prepare_process(settings: Settings) -> None:
     Those are the name ``chatkit``, the variables that the openai client and the Agents SDK read,
     and the latter's default client.
     """
+    # Python hides warnings of what is old from everybody but the tests of a library.
+    warnings.filterwarnings("default", category=OldNameWarning)
+    logging.captureWarnings(True)
     wants_alias = settings.chatkit_alias
     if wants_alias or (wants_alias is None and not is_name_taken()):
         install_alias()

@@ -65,11 +65,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     settings = settings or load_settings()
     if settings.database_url is None:
         raise SettingsError("DATABASE_URL: not set (python -m app serve can start an embedded one)")
+    configure_logging(settings)
     # What is configured by name is loaded here, where a mistake can still be said in one line.
     storage = create_storage(settings)
     identity = create_identity(settings)
     assistant = load_assistant(settings)
-    configure_logging(settings)
     app = FastAPI(
         title="ChatKit backend",
         version=_get_version(),

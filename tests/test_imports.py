@@ -43,6 +43,7 @@ CHATKIT_LEAVES = {
     "icons",
     "context",
     "logger",
+    "old_names",
     "shielding",
     "tolerant_model",
     "untyped",

@@ -79,6 +79,24 @@ class CustomStreamError(BaseStreamError):
         self.allow_retry = allow_retry
 
 
+def to_own_error(error: Exception) -> Exception:
+    """Return an error of the official package's classes as the one of ours that says the same."""
+    for kind in type(error).__mro__:
+        if kind.__module__ != "chatkit.errors":
+            continue
+        allow_retry: bool = getattr(error, "allow_retry", False)
+        own: BaseStreamError | None = None
+        if kind.__name__ == "CustomStreamError":
+            own = CustomStreamError(getattr(error, "message", ""), allow_retry=allow_retry)
+        elif kind.__name__ == "StreamError":
+            code = getattr(error, "code", ErrorCode.STREAM_ERROR)
+            own = StreamError(ErrorCode(code), allow_retry=allow_retry)
+        if own is not None:
+            own.__cause__ = error.__cause__
+            return own
+    return error
+
+
 class NotFoundError(Exception):
     """A thread, item or attachment does not exist for this user."""
 

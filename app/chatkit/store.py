@@ -11,11 +11,12 @@ import uuid
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, Literal
+from typing import TYPE_CHECKING, Any, Generic, Literal
 
 from typing_extensions import TypeVar
 
 from app.chatkit.errors import NotFoundError, UnsupportedError
+from app.chatkit.old_names import find_old_name
 from app.chatkit.protocol.ids import StoreItemType, default_generate_id
 from app.chatkit.protocol.items import (
     Attachment,
@@ -37,6 +38,12 @@ MARK_PREFIX = "once_"
 """How the ids of marks begin (see ``Store.chatkit_mark_once``)."""
 SCAN_PAGE_SIZE = 100
 """Items per read where the defaults walk through a thread."""
+
+if not TYPE_CHECKING:  # what is not there must not be there for a type checker
+
+    def __getattr__(name: str) -> Any:
+        return find_old_name(__name__, name)
+
 
 __all__ = [
     "ABC",

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Self, cast
 
-from pydantic import BaseModel, ModelWrapValidatorHandler, model_validator
+from pydantic import BaseModel, ConfigDict, ModelWrapValidatorHandler, model_validator
 
 from app.chatkit.warn_once import warn_once
 
@@ -26,8 +26,10 @@ class TolerantModel(BaseModel):
     """Base of what application code builds by keyword.
 
     An unknown keyword, also in values and children that are given as data, is ignored with one
-    warning that names all of them.
+    warning that names all of them. An object of another package's class of the same kind will do.
     """
+
+    model_config = ConfigDict(from_attributes=True)
 
     @model_validator(mode="wrap")
     @classmethod

@@ -6,7 +6,7 @@ What can be imported there can be imported here, also what that module merely im
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any, Generic, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal
 
 from pydantic import AnyUrl, BaseModel, Field, SerializationInfo, model_serializer
 from typing_extensions import TypeIs, TypeVar
@@ -14,6 +14,7 @@ from typing_extensions import TypeIs, TypeVar
 from app.chatkit.actions import Action
 from app.chatkit.errors import ErrorCode
 from app.chatkit.icons import IconName
+from app.chatkit.old_names import find_old_name
 from app.chatkit.protocol.events import (
     AssistantMessageContentPartAdded,
     AssistantMessageContentPartAnnotationAdded,
@@ -146,6 +147,12 @@ from app.chatkit.protocol.requests import (
     is_streaming_req,
 )
 from app.chatkit.widgets import WidgetComponent, WidgetRoot
+
+if not TYPE_CHECKING:  # what is not there must not be there for a type checker
+
+    def __getattr__(name: str) -> Any:
+        return find_old_name(__name__, name)
+
 
 __all__ = [
     "Action",

@@ -21,6 +21,7 @@ from app.chatkit.protocol.items import (
     ThreadMetadata,
     UserMessageItem,
 )
+from app.chatkit.protocol.own_classes import to_own_item
 from app.chatkit.protocol.serialization import clean_text, join_page
 from app.chatkit.store import Store, create_mark
 from app.db.database import Database, RowT
@@ -206,6 +207,9 @@ class PostgresStore(Store[RequestContext]):
 
     async def save_item(self, thread_id: str, item: ThreadItem, context: RequestContext) -> None:
         """Insert an item or replace the one with its id, which keeps its place."""
+        item = to_own_item(item)
+        if not item.thread_id:  # a note as older guides write it
+            item = item.model_copy(update={"thread_id": thread_id})
         if isinstance(item, GeneratedImageItem):
             await self._bind_image(thread_id, item, context)
         new = self._mapping.to_new_item(item, context)

@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from datetime import datetime
 from inspect import cleandoc
-from typing import Annotated, Any, Generic, TypeVar, assert_never, cast
+from typing import TYPE_CHECKING, Annotated, Any, Generic, TypeVar, assert_never, cast
 
 from agents import (
     InputGuardrailTripwireTriggered,
@@ -43,6 +43,7 @@ from app.chatkit.agents.item_converter import ThreadItemConverter, simple_to_age
 from app.chatkit.agents.reasoning import StreamingThoughtTracker
 from app.chatkit.agents.response_converter import ResponseStreamConverter
 from app.chatkit.agents.stream import stream_agent_response
+from app.chatkit.old_names import find_old_name
 from app.chatkit.protocol.ids import StoreItemType
 from app.chatkit.store import Store, TContext
 from app.chatkit.streaming.widget_stream import TWidget, accumulate_text, stream_widget
@@ -91,6 +92,12 @@ from app.chatkit.widgets import Markdown, Text
 
 T1 = TypeVar("T1")
 T2 = TypeVar("T2")
+
+if not TYPE_CHECKING:  # what is not there must not be there for a type checker
+
+    def __getattr__(name: str) -> Any:
+        return find_old_name(__name__, name)
+
 
 __all__ = [
     "T1",

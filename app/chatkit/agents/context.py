@@ -38,6 +38,8 @@ from app.chatkit.protocol.items import (
     WorkflowSummary,
     now,
 )
+from app.chatkit.protocol.own_classes import to_own_event, to_own_summary, to_own_task
+from app.chatkit.protocol.wire_model import WireModel
 from app.chatkit.store import Store
 from app.chatkit.streaming.widget_stream import stream_widget
 from app.chatkit.widgets import WidgetRoot
@@ -50,7 +52,7 @@ SILENT_ITEM_TYPES = frozenset(
 """Items that a reader does not see as something new: a workflow goes on behind them."""
 
 
-class ClientToolCall(BaseModel):
+class ClientToolCall(WireModel):
     """A call of a tool that runs in the page; assign it to ``AgentContext.client_tool_call``."""
 
     name: str
@@ -112,6 +114,7 @@ class AgentContext(BaseModel, Generic[TContext]):
 
         def __setattr__(self, name: str, value: Any) -> None:
             if name == "client_tool_call":
+                value = None if value is None else ClientToolCall.model_validate(value)
                 self._chatkit_note_call(value)
             super().__setattr__(name, value)
 
@@ -187,6 +190,7 @@ class AgentContext(BaseModel, Generic[TContext]):
 
     def chatkit_emit(self, event: ThreadStreamEvent) -> None:
         """Stream an event; an item of another kind ends the open workflow first."""
+        event = to_own_event(event)
         if event.type == "thread.item.added" or event.type == "thread.item.done":
             item = event.item
             current = self.workflow_item
@@ -218,7 +222,7 @@ class AgentContext(BaseModel, Generic[TContext]):
         if self.workflow_item is not None:
             self._chatkit_end_workflow(self.workflow_item)
         item = self._chatkit_create_workflow(workflow)
-        if workflow.type == "reasoning" or workflow.tasks:
+        if item.workflow.type == "reasoning" or item.workflow.tasks:
             await self.stream(ThreadItemAddedEvent(item=item))
         self.workflow_item = item
 
@@ -231,6 +235,7 @@ class AgentContext(BaseModel, Generic[TContext]):
 
     async def add_workflow_task(self, task: Task) -> None:
         """Append a task to the open workflow, or to a new custom one."""
+        task = to_own_task(task)
         item = self.workflow_item
         if item is None:
             item = self.workflow_item = self._chatkit_create_workflow(
@@ -255,6 +260,7 @@ class AgentContext(BaseModel, Generic[TContext]):
         tasks = item.workflow.tasks
         if not 0 <= task_index < len(tasks):
             raise ValueError(f"The workflow has {len(tasks)} tasks, none with index {task_index}")
+        task = to_own_task(task)
         tasks[task_index] = task
         update = WorkflowTaskUpdated(task=task.model_copy(deep=True), task_index=task_index)
         await self.stream(ThreadItemUpdatedEvent(item_id=item.id, update=update))
@@ -272,7 +278,7 @@ class AgentContext(BaseModel, Generic[TContext]):
     ) -> None:
         workflow = item.workflow
         if summary is not None:
-            workflow.summary = summary
+            workflow.summary = to_own_summary(summary)
         elif workflow.summary is None:
             # Assigned values are not validated: a time without a zone is taken as local time.
             elapsed = (now() - item.created_at.astimezone(UTC)).total_seconds()

@@ -44,6 +44,7 @@ from app.chatkit.protocol.items import (
     WorkflowItem,
     is_hidden,
 )
+from app.chatkit.protocol.own_classes import to_own_item
 
 InputItems = TResponseInputItem | list[TResponseInputItem] | None
 """What a conversion method returns: one input item, several, or nothing."""
@@ -261,7 +262,8 @@ class ThreadItemConverter:
 
         What the model did with tools is told as it saw it then, and in that order.
         """
-        items = list(thread_items) if isinstance(thread_items, Sequence) else [thread_items]
+        given = thread_items if isinstance(thread_items, Sequence) else [thread_items]
+        items = [to_own_item(each) for each in given]
         told = order_as_told(items)
         responses = ToldResponses(told, self._thread_item_to_input_item)
         result: list[TResponseInputItem] = []

@@ -32,6 +32,7 @@ from app.chatkit.errors import (
     RequestRefusedError,
     StoreError,
     StreamError,
+    to_own_error,
 )
 from app.chatkit.protocol.events import (
     ErrorEvent,
@@ -144,7 +145,8 @@ class TurnPipeline(Generic[TContext]):
             for event in self._turn.opening:
                 yield encode_event(event)
             try:
-                options = self._server.get_stream_options(self._thread, self._context)
+                given = self._server.get_stream_options(self._thread, self._context)
+                options = StreamOptions.model_validate(given)
                 self.allow_cancel = options.allow_cancel
                 self.has_announced = True
                 yield encode_event(StreamOptionsEvent(stream_options=options))
@@ -232,6 +234,7 @@ class TurnPipeline(Generic[TContext]):
         self._items.has_lost_text |= not is_kept
 
     def _describe(self, error: Exception) -> ErrorEvent:
+        error = to_own_error(error)
         if isinstance(error, CustomStreamError):
             self._log_cause(error)
             return ErrorEvent(code="custom", message=error.message, allow_retry=error.allow_retry)

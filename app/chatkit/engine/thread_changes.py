@@ -1,12 +1,14 @@
 """What a handler changes on its thread object, and what a client may see of a thread."""
 
 import copy
-from typing import Any
+from typing import Any, cast
 
 from typing_extensions import TypeVar
 
 from app.chatkit.protocol.events import ThreadUpdatedEvent
 from app.chatkit.protocol.items import Page, Thread, ThreadItem, ThreadMetadata, is_hidden
+from app.chatkit.protocol.own_classes import to_own_status
+from app.chatkit.protocol.wire_model import WireModel
 from app.chatkit.store import Store
 
 TContext = TypeVar("TContext", default=Any)
@@ -37,6 +39,9 @@ class ThreadChanges:
     def changed_fields(self) -> frozenset[str]:
         """Return the names of the fields that differ from what was saved last."""
         thread, saved = self._thread, self._saved
+        status = cast("object", thread.status)
+        if not isinstance(status, WireModel):  # assigned values are not checked
+            thread.status = to_own_status(status)
         if (
             thread.title == saved.title
             and thread.status.__dict__ == saved.status.__dict__

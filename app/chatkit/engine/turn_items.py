@@ -36,6 +36,7 @@ from app.chatkit.protocol.items import (
     WorkflowItem,
     is_hidden,
 )
+from app.chatkit.protocol.own_classes import to_own_event
 from app.chatkit.protocol.serialization import dump_wire
 from app.chatkit.shielding import run_to_completion
 from app.chatkit.store import Store
@@ -117,8 +118,8 @@ class TurnItems(Generic[TContext]):
                 | NoticeEvent()
             ):
                 return event
-            case _:  # such as one of another package's classes, which nothing here would store
-                raise TypeError(f"{type(event)!r} is no event of a thread stream")
+            case _:  # one of another package's classes, or data
+                return await self.take(to_own_event(event))
 
     # --- endings ---------------------------------------------------------------------------------
 
@@ -185,6 +186,8 @@ class TurnItems(Generic[TContext]):
     # --- the store -------------------------------------------------------------------------------
 
     async def _store_item(self, item: ThreadItem, *, is_stored: bool) -> None:
+        if not item.thread_id:  # a note as older guides write it
+            item = item.model_copy(update={"thread_id": self._thread_id})
         if not is_hidden(item):
             await self._place_unfinished_ahead_of(item)
         if is_stored or item.id in self._placed:

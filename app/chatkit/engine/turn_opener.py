@@ -6,14 +6,16 @@ is still an HTTP error.
 """
 
 from collections.abc import AsyncIterator
-from typing import Any, Generic, Protocol, assert_never
+from typing import Any, Generic, Protocol, assert_never, cast
 
 from typing_extensions import TypeVar
 
 from app.chatkit.actions import Action
+from app.chatkit.context import RequestContext
 from app.chatkit.engine.pipeline import Turn
 from app.chatkit.engine.thread_changes import to_thread_response
 from app.chatkit.errors import InvalidRequestError, ThreadConflictError, UnprocessableError
+from app.chatkit.old_names import takes_tool_outputs
 from app.chatkit.protocol.events import (
     ThreadCreatedEvent,
     ThreadItemDoneEvent,
@@ -144,9 +146,22 @@ class TurnOpener(Generic[TContext]):
         )
         return Turn(
             thread,
-            lambda: self._server.respond(thread, item, self._context),
+            lambda: self._respond_to(thread, item),
             opening=[ThreadItemDoneEvent(item=item)],
         )
+
+    def _respond_to(
+        self, thread: ThreadMetadata, item: UserMessageItem
+    ) -> AsyncIterator[ThreadStreamEvent]:
+        """Return the events that answer a message, whose choices are put where recipes look."""
+        context = self._context
+        if isinstance(context, RequestContext):
+            options = item.inference_options
+            tool = options.tool_choice.id if options.tool_choice else None
+            chosen = {"tool_choice": tool, "model": options.model}
+            given = {name: value for name, value in chosen.items() if value is not None}
+            context.metadata = given | context.metadata  # what the page has sent comes first
+        return self._server.respond(thread, item, context)
 
     async def _load_attachments(
         self, attachment_ids: list[str], thread: ThreadMetadata
@@ -180,7 +195,9 @@ class TurnOpener(Generic[TContext]):
         for other in page.data:
             if isinstance(other, ClientToolCallItem) and other.status == "pending":
                 await self._store.delete_thread_item(thread.id, other.id, self._context)
-        return Turn(thread, lambda: self._server.respond(thread, None, self._context))
+        is_given = takes_tool_outputs(type(self._server).respond)
+        message = cast("UserMessageItem", newest) if is_given else None
+        return Turn(thread, lambda: self._server.respond(thread, message, self._context))
 
     async def _add_structured_input(self, request: ThreadsAddStructuredInputReq) -> Turn:
         params = request.params
@@ -204,7 +221,7 @@ class TurnOpener(Generic[TContext]):
         if not isinstance(item, UserMessageItem):
             raise UnprocessableError(f"Item {params.item_id} is not a user message")
         await self._store.chatkit_delete_items_after(thread.id, item.id, self._context)
-        return Turn(thread, lambda: self._server.respond(thread, item, self._context))
+        return Turn(thread, lambda: self._respond_to(thread, item))
 
     async def _custom_action(self, request: ThreadsCustomActionReq) -> Turn:
         params = request.params

@@ -5,7 +5,7 @@ Names, fields and defaults are those of ``chatkit.types`` in openai-chatkit 1.6.
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from app.chatkit.errors import ErrorCode
 from app.chatkit.icons import IconName
@@ -17,12 +17,13 @@ from app.chatkit.protocol.items import (
     Thread,
     ThreadItem,
 )
+from app.chatkit.protocol.wire_model import WireModel
 from app.chatkit.widgets import WidgetComponent, WidgetRoot
 
 # --- updates of one item -------------------------------------------------------------------------
 
 
-class AssistantMessageContentPartAdded(BaseModel):
+class AssistantMessageContentPartAdded(WireModel):
     """A text part begins."""
 
     type: Literal["assistant_message.content_part.added"] = "assistant_message.content_part.added"
@@ -30,7 +31,7 @@ class AssistantMessageContentPartAdded(BaseModel):
     content: AssistantMessageContent
 
 
-class AssistantMessageContentPartTextDelta(BaseModel):
+class AssistantMessageContentPartTextDelta(WireModel):
     """More text for a part."""
 
     type: Literal["assistant_message.content_part.text_delta"] = (
@@ -40,7 +41,7 @@ class AssistantMessageContentPartTextDelta(BaseModel):
     delta: str
 
 
-class AssistantMessageContentPartAnnotationAdded(BaseModel):
+class AssistantMessageContentPartAnnotationAdded(WireModel):
     """A source for a part."""
 
     type: Literal["assistant_message.content_part.annotation_added"] = (
@@ -51,7 +52,7 @@ class AssistantMessageContentPartAnnotationAdded(BaseModel):
     annotation: Annotation
 
 
-class AssistantMessageContentPartDone(BaseModel):
+class AssistantMessageContentPartDone(WireModel):
     """The final state of a part."""
 
     type: Literal["assistant_message.content_part.done"] = "assistant_message.content_part.done"
@@ -59,7 +60,7 @@ class AssistantMessageContentPartDone(BaseModel):
     content: AssistantMessageContent
 
 
-class WidgetStreamingTextValueDelta(BaseModel):
+class WidgetStreamingTextValueDelta(WireModel):
     """More text for a widget's Text or Markdown node; ``done`` ends its streaming."""
 
     type: Literal["widget.streaming_text.value_delta"] = "widget.streaming_text.value_delta"
@@ -68,14 +69,14 @@ class WidgetStreamingTextValueDelta(BaseModel):
     done: bool
 
 
-class WidgetRootUpdated(BaseModel):
+class WidgetRootUpdated(WireModel):
     """The whole widget anew."""
 
     type: Literal["widget.root.updated"] = "widget.root.updated"
     widget: WidgetRoot
 
 
-class WidgetComponentUpdated(BaseModel):
+class WidgetComponentUpdated(WireModel):
     """One component of a widget anew."""
 
     type: Literal["widget.component.updated"] = "widget.component.updated"
@@ -83,7 +84,7 @@ class WidgetComponentUpdated(BaseModel):
     component: WidgetComponent
 
 
-class WorkflowTaskAdded(BaseModel):
+class WorkflowTaskAdded(WireModel):
     """A workflow gains a task."""
 
     type: Literal["workflow.task.added"] = "workflow.task.added"
@@ -91,7 +92,7 @@ class WorkflowTaskAdded(BaseModel):
     task: Task
 
 
-class WorkflowTaskUpdated(BaseModel):
+class WorkflowTaskUpdated(WireModel):
     """A workflow's task changes."""
 
     type: Literal["workflow.task.updated"] = "workflow.task.updated"
@@ -99,7 +100,7 @@ class WorkflowTaskUpdated(BaseModel):
     task: Task
 
 
-class GeneratedImageUpdated(BaseModel):
+class GeneratedImageUpdated(WireModel):
     """A preview of an image; ``progress`` runs from 0 to 1."""
 
     type: Literal["generated_image.updated"] = "generated_image.updated"
@@ -123,28 +124,28 @@ ThreadItemUpdate = (
 # --- events --------------------------------------------------------------------------------------
 
 
-class ThreadCreatedEvent(BaseModel):
+class ThreadCreatedEvent(WireModel):
     """The first event of ``threads.create``."""
 
     type: Literal["thread.created"] = "thread.created"
     thread: Thread
 
 
-class ThreadUpdatedEvent(BaseModel):
+class ThreadUpdatedEvent(WireModel):
     """Title, status or metadata of the thread changed."""
 
     type: Literal["thread.updated"] = "thread.updated"
     thread: Thread
 
 
-class ThreadItemAddedEvent(BaseModel):
+class ThreadItemAddedEvent(WireModel):
     """An item begins; nothing is stored yet."""
 
     type: Literal["thread.item.added"] = "thread.item.added"
     item: ThreadItem
 
 
-class ThreadItemUpdatedEvent(BaseModel):
+class ThreadItemUpdatedEvent(WireModel):
     """An item changes."""
 
     type: Literal["thread.item.updated"] = "thread.item.updated"
@@ -156,41 +157,41 @@ ThreadItemUpdated = ThreadItemUpdatedEvent
 """The official package's older name."""
 
 
-class ThreadItemDoneEvent(BaseModel):
+class ThreadItemDoneEvent(WireModel):
     """An item is complete, and stored before this is sent."""
 
     type: Literal["thread.item.done"] = "thread.item.done"
     item: ThreadItem
 
 
-class ThreadItemRemovedEvent(BaseModel):
+class ThreadItemRemovedEvent(WireModel):
     """An item goes."""
 
     type: Literal["thread.item.removed"] = "thread.item.removed"
     item_id: str
 
 
-class ThreadItemReplacedEvent(BaseModel):
+class ThreadItemReplacedEvent(WireModel):
     """A stored item has new content, saved before this is sent."""
 
     type: Literal["thread.item.replaced"] = "thread.item.replaced"
     item: ThreadItem
 
 
-class StreamOptions(BaseModel):
+class StreamOptions(WireModel):
     """What the client may do with this stream."""
 
     allow_cancel: bool
 
 
-class StreamOptionsEvent(BaseModel):
+class StreamOptionsEvent(WireModel):
     """Announces the stream's options, ahead of the first event of ``respond``."""
 
     type: Literal["stream_options"] = "stream_options"
     stream_options: StreamOptions
 
 
-class ProgressUpdateEvent(BaseModel):
+class ProgressUpdateEvent(WireModel):
     """A passing line of what goes on."""
 
     type: Literal["progress_update"] = "progress_update"
@@ -198,7 +199,7 @@ class ProgressUpdateEvent(BaseModel):
     text: str
 
 
-class ClientEffectEvent(BaseModel):
+class ClientEffectEvent(WireModel):
     """Something for the page to do, fire and forget."""
 
     type: Literal["client_effect"] = "client_effect"
@@ -206,7 +207,7 @@ class ClientEffectEvent(BaseModel):
     data: dict[str, Any] = Field(default_factory=dict)
 
 
-class ErrorEvent(BaseModel):
+class ErrorEvent(WireModel):
     """The stream failed; ``message`` is shown as it is, a code is localised by the client."""
 
     type: Literal["error"] = "error"
@@ -215,7 +216,7 @@ class ErrorEvent(BaseModel):
     allow_retry: bool = Field(default=False)
 
 
-class NoticeEvent(BaseModel):
+class NoticeEvent(WireModel):
     """A banner for the user; ``message`` may hold Markdown."""
 
     type: Literal["notice"] = "notice"
@@ -241,7 +242,7 @@ ThreadStreamEvent = Annotated[
 ]
 
 
-class SyncCustomActionResponse(BaseModel):
+class SyncCustomActionResponse(WireModel):
     """The answer to ``threads.sync_custom_action``."""
 
     updated_item: ThreadItem | None = None

@@ -5,6 +5,8 @@ import threading
 import time
 from typing import Literal
 
+from app.chatkit.old_names import warn_of_old_name
+
 StoreItemType = Literal[
     "thread",
     "message",
@@ -54,4 +56,9 @@ def create_id(prefix: str) -> str:
 
 def default_generate_id(item_type: StoreItemType) -> str:
     """Return a new id for ``item_type`` with the official prefix."""
-    return create_id(ID_PREFIXES[item_type])
+    prefix = ID_PREFIXES.get(item_type)
+    if prefix is None:
+        kinds = {each: kind for kind, each in ID_PREFIXES.items()}
+        prefix, kind = str(item_type), kinds[item_type]  # older guides name the prefix
+        warn_of_old_name(f'the item type "{prefix}"', f'"{kind}"')
+    return create_id(prefix)

@@ -7,22 +7,24 @@ as local time, which is what the official SDK means by it.
 
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Annotated, Any, Generic, Literal
+from typing import Annotated, Any, Generic, Literal, cast
 
 from pydantic import (
     AfterValidator,
     AnyUrl,
-    BaseModel,
     BeforeValidator,
     FailFast,
     Field,
     PlainSerializer,
     SerializationInfo,
     model_serializer,
+    model_validator,
 )
 from typing_extensions import TypeVar
 
 from app.chatkit.icons import IconName
+from app.chatkit.old_names import warn_of_old_name
+from app.chatkit.protocol.wire_model import WireModel
 from app.chatkit.widgets import WidgetRoot
 
 
@@ -49,10 +51,10 @@ Timestamp = Annotated[
 T = TypeVar("T")
 
 
-class Page(BaseModel, Generic[T]):
+class Page(WireModel, Generic[T]):
     """One page of a listing; ``after`` is the cursor of the next page where ``has_more``."""
 
-    data: list[T] = []
+    data: list[T] = []  # noqa: RUF012
     has_more: bool = False
     after: str | None = None
 
@@ -60,7 +62,7 @@ class Page(BaseModel, Generic[T]):
 # --- sources and annotations ---------------------------------------------------------------------
 
 
-class SourceBase(BaseModel):
+class SourceBase(WireModel):
     """What every source shows to the reader."""
 
     title: str
@@ -100,7 +102,7 @@ class EntitySource(SourceBase):
 Source = Annotated[URLSource | FileSource | EntitySource, Field(discriminator="type")]
 
 
-class Annotation(BaseModel):
+class Annotation(WireModel):
     """A source attached to a position (``index``, in characters) of an assistant's text."""
 
     type: Literal["annotation"] = "annotation"
@@ -111,7 +113,7 @@ class Annotation(BaseModel):
 # --- tasks and workflows -------------------------------------------------------------------------
 
 
-class BaseTask(BaseModel):
+class BaseTask(WireModel):
     """Fields of every task; the indicator shows only inside a workflow."""
 
     status_indicator: Literal["none", "loading", "complete"] = "none"
@@ -164,14 +166,14 @@ Task = Annotated[
 ]
 
 
-class CustomSummary(BaseModel):
+class CustomSummary(WireModel):
     """A headline for a finished workflow."""
 
     title: str
     icon: IconName | None = None
 
 
-class DurationSummary(BaseModel):
+class DurationSummary(WireModel):
     """How long a finished workflow took, in whole seconds."""
 
     duration: int
@@ -180,7 +182,7 @@ class DurationSummary(BaseModel):
 WorkflowSummary = CustomSummary | DurationSummary
 
 
-class Workflow(BaseModel):
+class Workflow(WireModel):
     """A list of tasks shown as one collapsible block."""
 
     type: Literal["custom", "reasoning"]
@@ -192,7 +194,7 @@ class Workflow(BaseModel):
 # --- attachments ---------------------------------------------------------------------------------
 
 
-class AttachmentUploadDescriptor(BaseModel):
+class AttachmentUploadDescriptor(WireModel):
     """Where and how the client sends the bytes of a two-phase upload."""
 
     url: AnyUrl
@@ -200,7 +202,7 @@ class AttachmentUploadDescriptor(BaseModel):
     headers: dict[str, str] = Field(default_factory=dict)
 
 
-class AttachmentBase(BaseModel):
+class AttachmentBase(WireModel):
     """Fields of every attachment.
 
     ``metadata`` belongs to the integrator and never reaches a client: serialise with
@@ -242,7 +244,7 @@ Attachment = Annotated[FileAttachment | ImageAttachment, Field(discriminator="ty
 # --- message content -----------------------------------------------------------------------------
 
 
-class UserMessageTextContent(BaseModel):
+class UserMessageTextContent(WireModel):
     """Text as the user typed it."""
 
     type: Literal["input_text"] = "input_text"
@@ -253,7 +255,7 @@ def _or_empty(value: object) -> object:
     return {} if value is None else value
 
 
-class UserMessageTagContent(BaseModel):
+class UserMessageTagContent(WireModel):
     """An @-mention; ``data`` is what the page attached to it, if anything, and as trustworthy."""
 
     type: Literal["input_tag"] = "input_tag"
@@ -269,20 +271,20 @@ UserMessageContent = Annotated[
 ]
 
 
-class ToolChoice(BaseModel):
+class ToolChoice(WireModel):
     """The composer tool that the user picked."""
 
     id: str
 
 
-class InferenceOptions(BaseModel):
+class InferenceOptions(WireModel):
     """The composer's tool and model pickers; wishes, to be checked against what is offered."""
 
     tool_choice: ToolChoice | None = None
     model: str | None = None
 
 
-class UserMessageInput(BaseModel):
+class UserMessageInput(WireModel):
     """A user message as the client sends it; ``attachments`` are ids."""
 
     # One error is enough: collecting those of a million wrong elements takes seconds.
@@ -292,7 +294,7 @@ class UserMessageInput(BaseModel):
     inference_options: InferenceOptions
 
 
-class AssistantMessageContent(BaseModel):
+class AssistantMessageContent(WireModel):
     """One text part of an answer."""
 
     annotations: list[Annotation] = Field(default_factory=list[Annotation])
@@ -303,14 +305,14 @@ class AssistantMessageContent(BaseModel):
 # --- structured input ----------------------------------------------------------------------------
 
 
-class StructuredInputAnswer(BaseModel):
+class StructuredInputAnswer(WireModel):
     """The recorded answer to one question."""
 
     values: list[str] = Field(default_factory=list)
     skipped: bool = False
 
 
-class StructuredInputBase(BaseModel):
+class StructuredInputBase(WireModel):
     """Fields of every question."""
 
     id: str
@@ -318,7 +320,7 @@ class StructuredInputBase(BaseModel):
     answer: StructuredInputAnswer | None = None
 
 
-class StructuredInputMultipleChoiceOption(BaseModel):
+class StructuredInputMultipleChoiceOption(WireModel):
     """One suggestion of a multiple-choice question."""
 
     value: str
@@ -347,7 +349,7 @@ StructuredInput = Annotated[
 # --- thread items --------------------------------------------------------------------------------
 
 
-class ThreadItemBase(BaseModel):
+class ThreadItemBase(WireModel):
     """Fields of every item."""
 
     id: str
@@ -391,7 +393,7 @@ class WidgetItem(ThreadItemBase):
     copy_text: str | None = None
 
 
-class GeneratedImage(BaseModel):
+class GeneratedImage(WireModel):
     """An image made by a model."""
 
     id: str
@@ -439,6 +441,15 @@ class HiddenContextItem(ThreadItemBase):
     type: Literal["hidden_context_item"] = "hidden_context_item"
     content: Any
 
+    @model_validator(mode="before")
+    @classmethod
+    def _accept_no_thread(cls, data: Any) -> Any:
+        """Take a note without a thread's id, as older guides write it: the store knows the id."""
+        if isinstance(data, dict) and "thread_id" not in data:
+            warn_of_old_name("HiddenContextItem without thread_id", "thread_id=thread.id")
+            return {**cast("dict[str, Any]", data), "thread_id": ""}
+        return cast("Any", data)
+
 
 class SDKHiddenContextItem(ThreadItemBase):
     """A note of the engine's own to the model (stopped, interrupted); never reaches a client."""
@@ -474,20 +485,20 @@ def is_hidden(item: ThreadItem) -> bool:
 # --- threads -------------------------------------------------------------------------------------
 
 
-class ActiveStatus(BaseModel):
+class ActiveStatus(WireModel):
     """The thread takes messages."""
 
     type: Literal["active"] = Field(default="active", frozen=True)
 
 
-class LockedStatus(BaseModel):
+class LockedStatus(WireModel):
     """The thread takes no messages for now."""
 
     type: Literal["locked"] = Field(default="locked", frozen=True)
     reason: str | None = None
 
 
-class ClosedStatus(BaseModel):
+class ClosedStatus(WireModel):
     """The thread takes no messages any more."""
 
     type: Literal["closed"] = Field(default="closed", frozen=True)
@@ -497,7 +508,7 @@ class ClosedStatus(BaseModel):
 ThreadStatus = Annotated[ActiveStatus | LockedStatus | ClosedStatus, Field(discriminator="type")]
 
 
-class ThreadMetadata(BaseModel):
+class ThreadMetadata(WireModel):
     """A thread without its items. ``metadata`` is the integrator's and never leaves the server."""
 
     title: str | None = None

@@ -11,6 +11,7 @@ from typing_extensions import TypeIs
 
 from app.chatkit.actions import Action
 from app.chatkit.protocol.items import FeedbackKind, UserMessageInput
+from app.chatkit.protocol.wire_model import WireModel
 
 
 class BaseReq(BaseModel):
@@ -161,7 +162,7 @@ class AudioInput(BaseModel):
         return self.mime_type.split(";", 1)[0]
 
 
-class TranscriptionResult(BaseModel):
+class TranscriptionResult(WireModel):
     """What was said."""
 
     text: str

@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any, Generic, assert_never
+from typing import TYPE_CHECKING, Any, Generic, assert_never
 
 import agents
 from pydantic import BaseModel, TypeAdapter
@@ -21,6 +21,7 @@ from app.chatkit.engine.user_agent import (
 from app.chatkit.engine.user_agent import RESPONSES_HEADERS as responses_headers_override  # pyright: ignore[reportPrivateUsage]
 from app.chatkit.engine.user_agent import agents_sdk_user_agent_override
 from app.chatkit.errors import CustomStreamError, StreamError
+from app.chatkit.old_names import find_old_name
 from app.chatkit.protocol.ids import StoreItemType, default_generate_id
 from app.chatkit.server.chatkit_server import (
     DEFAULT_PAGE_SIZE,
@@ -105,6 +106,12 @@ from app.chatkit.types import (
 from app.chatkit.widgets import WidgetComponentBase
 
 DEFAULT_ERROR_MESSAGE = "Something went wrong while this answer was written."
+
+if not TYPE_CHECKING:  # what is not there must not be there for a type checker
+
+    def __getattr__(name: str) -> Any:
+        return find_old_name(__name__, name)
+
 
 __all__ = [
     "ABC",

@@ -25,6 +25,7 @@ from app.chatkit.engine.recent_threads import load_listed_threads
 from app.chatkit.engine.thread_changes import to_thread_response
 from app.chatkit.engine.turn_opener import TurnOpener, load_sender
 from app.chatkit.errors import InvalidRequestError, UnsupportedError
+from app.chatkit.old_names import accept_old_keywords
 from app.chatkit.protocol.events import StreamOptions, SyncCustomActionResponse, ThreadStreamEvent
 from app.chatkit.protocol.items import (
     AssistantMessageItem,
@@ -38,6 +39,7 @@ from app.chatkit.protocol.items import (
     is_hidden,
     now,
 )
+from app.chatkit.protocol.own_classes import to_own_attachment
 from app.chatkit.protocol.requests import (
     AttachmentsCreateReq,
     AttachmentsDeleteReq,
@@ -86,6 +88,7 @@ class ChatKitServer(ABC, Generic[TContext]):
     chatkit_strict_actions: bool = False
     """Whether a server without a router checks actions as strictly as one that has a router."""
 
+    @accept_old_keywords(data_store="store", file_store="attachment_store")
     def __init__(
         self,
         store: Store[TContext],
@@ -266,7 +269,8 @@ class ChatKitServer(ABC, Generic[TContext]):
                 return b"{}"
             case AttachmentsCreateReq():
                 store = self._chatkit_require_attachment_store()
-                attachment = await store.create_attachment(request.params, context)
+                created = await store.create_attachment(request.params, context)
+                attachment = to_own_attachment(created)
                 await self.store.save_attachment(attachment, context)
                 return dump_wire(attachment)
             case AttachmentsDeleteReq():
@@ -311,7 +315,7 @@ class ChatKitServer(ABC, Generic[TContext]):
                 "params.audio_base64: not valid base64", field="params.audio_base64"
             ) from None
         result = await self.transcribe(AudioInput(data=data, mime_type=params.mime_type), context)
-        return dump_wire(result)
+        return dump_wire(TranscriptionResult.model_validate(result))
 
     async def _chatkit_sync_action(
         self, request: ThreadsSyncCustomActionReq, context: TContext
@@ -320,7 +324,8 @@ class ChatKitServer(ABC, Generic[TContext]):
         thread = await self.store.load_thread(params.thread_id, context)
         sender = await load_sender(self.store, thread, params.item_id, context)
         action = self.chatkit_check_action(params.action, sender, streaming=False)
-        response = await self.sync_action(thread, action, sender, context)
+        given = await self.sync_action(thread, action, sender, context)
+        response = SyncCustomActionResponse.model_validate(given)  # of whatever classes it is
         if response.updated_item is not None and is_hidden(response.updated_item):
             response = SyncCustomActionResponse()
         return dump_wire(response)

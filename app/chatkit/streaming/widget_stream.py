@@ -15,6 +15,7 @@ from app.chatkit.protocol.events import (
 )
 from app.chatkit.protocol.ids import StoreItemType, default_generate_id
 from app.chatkit.protocol.items import ThreadMetadata, WidgetItem, now
+from app.chatkit.protocol.own_classes import to_own_widget
 from app.chatkit.streaming.widget_diff import diff_widget
 from app.chatkit.widgets import Markdown, Text, WidgetRoot
 
@@ -39,7 +40,8 @@ async def stream_widget(
         return
     item: WidgetItem | None = None
     async with aclosing(read(widget)) as states:
-        async for state in states:
+        async for each in states:
+            state = to_own_widget(each)
             if item is None:
                 item = _create_item(thread, state, copy_text, generate_id)
                 yield ThreadItemAddedEvent(item=item)

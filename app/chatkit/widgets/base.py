@@ -9,6 +9,13 @@ from app.chatkit.widgets.faults import warn_of_fault
 from app.chatkit.widgets.nulls import without_nulls
 
 
+def as_data(value: object) -> object:
+    """Return a model of another package's classes as the data that it writes."""
+    if isinstance(value, BaseModel) and not isinstance(value, SparseModel):
+        return value.model_dump(by_alias=True)
+    return value
+
+
 class SparseModel(TolerantModel):
     """A model that writes no nulls, but those of free-form data: actions' payloads, chart rows.
 

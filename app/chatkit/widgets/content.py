@@ -4,11 +4,12 @@
 # Reason: each component narrows `type` to its own name. That is unsound only where the attribute
 # can be assigned, and pydantic refuses to assign a frozen field.
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, cast
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from app.chatkit.actions import ActionConfig
+from app.chatkit.old_names import warn_of_old_name
 from app.chatkit.widgets.base import WidgetComponentBase
 from app.chatkit.widgets.nulls import Sparse
 from app.chatkit.widgets.values import (
@@ -164,6 +165,14 @@ class Spacer(WidgetComponentBase):
 
 class Button(WidgetComponentBase):
     """Dispatches `onClickAction`, or with `submit` the action of its form."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _accept_old_type(cls, data: Any) -> Any:
+        if isinstance(data, dict) and cast("dict[str, Any]", data).get("type") == "submit":
+            warn_of_old_name('Button(type="submit")', "Button(submit=True)")
+            return {**cast("dict[str, Any]", data), "type": "Button", "submit": True}
+        return cast("Any", data)
 
     type: Literal["Button"] = Field(default="Button", frozen=True)
     submit: bool | None = None

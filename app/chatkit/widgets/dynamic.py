@@ -14,7 +14,7 @@ from pydantic import (
     WrapValidator,
 )
 
-from app.chatkit.widgets.base import WidgetComponentBase
+from app.chatkit.widgets.base import WidgetComponentBase, as_data
 from app.chatkit.widgets.faults import find_fault
 from app.chatkit.widgets.nulls import without_nulls
 from app.chatkit.widgets.values import (
@@ -29,6 +29,7 @@ from app.chatkit.widgets.values import (
 
 def _validate_open_child(value: object) -> Any:
     """A child of a dynamic component: data becomes dynamic too, instances stay what they are."""
+    value = as_data(value)
     if isinstance(value, WidgetComponentBase):
         return value
     if isinstance(value, list):
@@ -40,6 +41,7 @@ _OPEN_CHILDREN = TypeAdapter(list[Annotated[Any, PlainValidator(_validate_open_c
 
 
 def _validate_open_children(value: object, _handler: ValidatorFunctionWrapHandler) -> Any:
+    value = as_data(value)
     if value is None:
         return None
     if isinstance(value, WidgetComponentBase | dict):

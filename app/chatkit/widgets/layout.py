@@ -20,7 +20,7 @@ from pydantic_core import PydanticCustomError
 
 from app.chatkit.actions import ActionConfig
 from app.chatkit.tolerant_model import reported_elsewhere
-from app.chatkit.widgets.base import WidgetComponentBase
+from app.chatkit.widgets.base import WidgetComponentBase, as_data
 from app.chatkit.widgets.charts import Chart
 from app.chatkit.widgets.content import (
     Badge,
@@ -253,6 +253,7 @@ KNOWN_CLASSES.update(_COMPONENT_CLASSES | _ROOT_CLASSES)
 
 def _validate_child(value: object, _handler: ValidatorFunctionWrapHandler) -> Any:
     """A child of a typed component. Given as data it is checked like one built by keyword."""
+    value = as_data(value)
     if isinstance(value, dict):
         data = cast(dict[str, Any], value)
         child_class = class_for(data, _COMPONENT_CLASSES) or DynamicWidgetComponent
@@ -275,6 +276,7 @@ def load_root(data: dict[str, Any]) -> Any:
 def _validate_component(
     value: object, _handler: ValidatorFunctionWrapHandler, info: ValidationInfo
 ) -> Any:
+    value = as_data(value)
     if not isinstance(value, dict):
         return _component(value)
     with reported_elsewhere():
@@ -288,6 +290,7 @@ def _validate_component(
 def _validate_root(
     value: object, _handler: ValidatorFunctionWrapHandler, info: ValidationInfo
 ) -> Any:
+    value = as_data(value)
     if isinstance(value, dict):
         root = load_root(cast(dict[str, Any], value))
         if info.mode == "python":
