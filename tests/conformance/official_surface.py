@@ -23,7 +23,12 @@ def official(module: str) -> ModuleType:
     """Return a module of the official package, whose import warns of its own widgets."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
-        return import_module(f"chatkit.{module}")
+        found = import_module(f"chatkit.{module}")
+        for value in vars(found).values():
+            # Or else the first use looks the names up that it lacks where it happens, also ours.
+            if isinstance(value, type) and issubclass(value, BaseModel) and value is not BaseModel:
+                value.model_rebuild(_types_namespace=vars(found))
+        return found
 
 
 def ours(module: str) -> ModuleType:
