@@ -435,8 +435,25 @@ BEHAVIOUR_DIFFERENCES: Mapping[str, Deliberate] = {
         '- end client_tool_call *"call_work"*"fc_2"',
         '+ end client_tool_call *"call_open"*"fc_1"',
     ),
+    "client_tool_is_left_unanswered": Deliberate(
+        "[14] nothing goes without an event", '+ 3 thread.item.removed *"fc_1"'
+    ),
     "two_client_tools_are_called_at_once": Deliberate(
-        "[14] none is forgotten", '+ 1 thread.item.done client_tool_call *"call_open"'
+        "[14] none is forgotten: they come one at a time, and the model waits for all outputs",
+        '- 1 thread.item.done client_tool_call *"call_close"',
+        '+ 1 thread.item.done client_tool_call *"call_open"',
+        "- 2 thread.item.added assistant_message",
+        "- 2 thread.item.updated assistant_message.content_part.added",
+        "- 2 thread.item.updated assistant_message.content_part.text_delta",
+        "- 2 thread.item.updated assistant_message.content_part.done",
+        "- 2 thread.item.done assistant_message",
+        '+ 2 thread.item.done client_tool_call *"call_close"',
+        '- 3 answer *"answer_1"',
+        '+ 3 answer *"call_close"*"call_open"',
+        '- end client_tool_call *"call_close"',
+        '- end assistant_message *"answer_1"',
+        '+ end client_tool_call *"call_open"',
+        '+ end client_tool_call *"call_close"',
     ),
     "hidden_note_stands_behind_the_client_tool_call": Deliberate(
         "[14] the page cannot see it, and answers",

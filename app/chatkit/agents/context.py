@@ -26,6 +26,7 @@ from app.chatkit.protocol.events import (
     WorkflowTaskAdded,
     WorkflowTaskUpdated,
 )
+from app.chatkit.protocol.held_calls import is_held_calls
 from app.chatkit.protocol.ids import StoreItemType
 from app.chatkit.protocol.items import (
     DurationSummary,
@@ -81,7 +82,7 @@ def snapshot(item: WorkflowItem) -> WorkflowItem:
 
 
 def _is_passed_over(item: ThreadItem) -> bool:
-    return item.type == "client_tool_call" or is_tool_call(item)
+    return item.type == "client_tool_call" or is_tool_call(item) or is_held_calls(item)
 
 
 class AgentContext(BaseModel, Generic[TContext]):

@@ -41,6 +41,7 @@ from app.chatkit.protocol.events import (
     ThreadItemReplacedEvent,
     ThreadStreamEvent,
 )
+from app.chatkit.protocol.held_calls import hold_calls
 from app.chatkit.protocol.items import (
     ClientToolCallItem,
     SDKHiddenContextItem,
@@ -172,14 +173,14 @@ class AgentEventHandlers:
             self._context.chatkit_emit(NoticeEvent(level="info", message=message))
 
     async def finish_client_tool_calls(self, result: RunResultStreaming) -> None:
-        """Stream the pending client tool calls, the last items of a run."""
+        """Stream the first client tool call, the last item of a run, and hold the others."""
         calls = self._context.chatkit_take_client_tool_calls()
         if not calls:
             return
         stop_names = names_that_stop(get_field(result, "last_agent"))
         bound = bind_client_tool_calls(calls, self._function_calls, stop_names)
-        for call, match in zip(calls, bound, strict=True):
-            item = ClientToolCallItem(
+        first, *others = [
+            ClientToolCallItem(
                 id=await self._ids.claim(match.item_id if match else None, "tool_call"),
                 thread_id=self._context.thread.id,
                 created_at=now(),
@@ -187,7 +188,11 @@ class AgentEventHandlers:
                 arguments=call.arguments,
                 call_id=(match.call_id if match else "") or self._context.generate_id("tool_call"),
             )
-            self._context.chatkit_emit(ThreadItemDoneEvent(item=item))
+            for call, match in zip(calls, bound, strict=True)
+        ]
+        self._context.chatkit_emit(ThreadItemDoneEvent(item=first))
+        if others:
+            self._context.chatkit_emit(ThreadItemDoneEvent(item=hold_calls(first, others)))
 
     def report_failed_tools(self) -> None:
         """Tell the user of tools that failed, where the run has ended and the model has not.

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
+from app.chatkit.agents.safe_urls import is_safe_url
 from app.chatkit.icons import IconName
 from app.chatkit.protocol.items import CustomTask, FileSource, FileTask, SearchTask, Task, URLSource
 from app.chatkit.untyped import get_field, get_list, get_text
@@ -44,7 +45,7 @@ def _web_search(item: Any, indicator: Indicator) -> Task:
         sources=[
             URLSource(url=url, title=urlsplit(url).netloc or url)
             for url in dict.fromkeys(urls)
-            if url.startswith(("http://", "https://"))
+            if is_safe_url(url)
         ],
     )
 

@@ -25,6 +25,7 @@ from app.chatkit.agents.fences import HIDDEN_TAG, escape_hidden_marks, fence
 from app.chatkit.agents.history_order import ToldItem, order_as_told
 from app.chatkit.agents.told_responses import ToldResponses
 from app.chatkit.agents.tool_memory import is_tool_call, read_memory
+from app.chatkit.protocol.held_calls import is_held_calls
 from app.chatkit.protocol.items import (
     AssistantMessageItem,
     Attachment,
@@ -247,6 +248,8 @@ class ThreadItemConverter:
 
         One without content is a mark, and says nothing.
         """
+        if is_held_calls(item):
+            return None
         if is_tool_call(item):
             response = read_memory(item)
             responses = ToldResponses((ToldItem(item, response),), self._thread_item_to_input_item)

@@ -16,6 +16,7 @@ from openai.types.responses.response_output_text import (
 
 from app.chatkit.agents.hosted_tools import describe_hosted_tool
 from app.chatkit.agents.provider_errors import ERROR_TEXTS, ProviderErrorKind
+from app.chatkit.agents.safe_urls import is_safe_url
 from app.chatkit.protocol.items import (
     Annotation,
     AssistantMessageContent,
@@ -91,7 +92,7 @@ class ResponseStreamConverter:
     ) -> Annotation | None:
         """Return the annotation for a cited page, or None to leave it out."""
         url = get_text(url_citation, "url")
-        if not url:
+        if not is_safe_url(url):
             return None
         title = get_text(url_citation, "title") or url
         return Annotation(
@@ -113,6 +114,8 @@ async def convert_annotation(raw: Any, converter: ResponseStreamConverter) -> An
             return await converter.container_file_citation_to_annotation(
                 _as(AnnotationContainerFileCitation, raw)
             )
+        case "url_citation" if not is_safe_url(get_text(raw, "url")):
+            return None  # also where the converter is somebody's own
         case "url_citation":
             return await converter.url_citation_to_annotation(_as(AnnotationURLCitation, raw))
         case _:

@@ -6,8 +6,10 @@ is still an HTTP error.
 """
 
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any, Generic, Protocol, assert_never, cast
 
+from pydantic import BaseModel
 from typing_extensions import TypeVar
 
 from app.chatkit.actions import Action
@@ -19,9 +21,11 @@ from app.chatkit.old_names import takes_tool_outputs
 from app.chatkit.protocol.events import (
     ThreadCreatedEvent,
     ThreadItemDoneEvent,
+    ThreadItemRemovedEvent,
     ThreadItemReplacedEvent,
     ThreadStreamEvent,
 )
+from app.chatkit.protocol.held_calls import HeldCalls, hold_calls, read_held_calls
 from app.chatkit.protocol.items import (
     Attachment,
     ClientToolCallItem,
@@ -192,12 +196,31 @@ class TurnOpener(Generic[TContext]):
         newest.output = request.params.result
         newest.status = "completed"
         await self._store.save_item(thread.id, newest, self._context)
+        gone: list[BaseModel] = []
         for other in page.data:
             if isinstance(other, ClientToolCallItem) and other.status == "pending":
                 await self._store.delete_thread_item(thread.id, other.id, self._context)
+                gone.append(ThreadItemRemovedEvent(item_id=other.id))
+        all_held = (held for each in page.data if (held := read_held_calls(each)))
+        held = next((each for each in all_held if each.behind == newest.id), None)
+        if held is not None:
+            return Turn(thread, partial(self._announce_next, thread, held), first=gone)
         is_given = takes_tool_outputs(type(self._server).respond)
         message = cast("UserMessageItem", newest) if is_given else None
-        return Turn(thread, lambda: self._server.respond(thread, message, self._context))
+        return Turn(
+            thread, lambda: self._server.respond(thread, message, self._context), first=gone
+        )
+
+    async def _announce_next(
+        self, thread: ThreadMetadata, held: HeldCalls
+    ) -> AsyncIterator[ThreadStreamEvent]:
+        """Yield the next of several client tool calls; the model waits for the last output."""
+        call, *others = held.calls
+        call = call.model_copy(update={"created_at": now()})
+        yield ThreadItemDoneEvent(item=call)
+        if others:
+            yield ThreadItemDoneEvent(item=hold_calls(call, others))
+        await self._store.delete_thread_item(thread.id, held.item_id, self._context)
 
     async def _add_structured_input(self, request: ThreadsAddStructuredInputReq) -> Turn:
         params = request.params

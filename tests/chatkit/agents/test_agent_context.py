@@ -15,6 +15,7 @@ from app.chatkit.protocol.events import (
     ThreadItemDoneEvent,
     ThreadStreamEvent,
 )
+from app.chatkit.protocol.held_calls import read_held_calls
 from app.chatkit.protocol.items import (
     ClientToolCallItem,
     CustomSummary,
@@ -350,7 +351,11 @@ async def test_client_tool_calls_are_all_kept_when_several_are_assigned() -> Non
     context = await create_context(client_tool_call=ClientToolCall(name="a", arguments={}))
     context.client_tool_call = ClientToolCall(name="b", arguments={})
     assert context.client_tool_call.name == "b"
-    assert [item.name for item in items(await drain(context))] == ["a", "b"]
+    first, held = items(await drain(context))
+    calls = read_held_calls(held)
+    assert calls is not None
+    assert (first.name, calls.behind) == ("a", first.id)
+    assert [each.name for each in calls.calls] == ["b"]
 
 
 async def test_no_client_tool_call_is_made_when_it_was_taken_back() -> None:

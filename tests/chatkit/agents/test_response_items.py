@@ -17,6 +17,7 @@ from app.chatkit.agents import (
 from app.chatkit.agents.client_tool_calls import FunctionCall, bind_client_tool_calls
 from app.chatkit.errors import CustomStreamError
 from app.chatkit.protocol.events import ThreadStreamEvent
+from app.chatkit.protocol.held_calls import read_held_calls
 from app.chatkit.protocol.items import CustomTask, SearchTask, Task
 from tests.chatkit.agents.agent_runs import (
     FakeRun,
@@ -310,7 +311,7 @@ async def test_client_tool_call_is_bound_by_the_stopping_tool_when_names_differ(
     assert [(item.name, item.call_id) for item in items(events)] == [("open_picker", "c1")]
 
 
-async def test_every_client_tool_call_is_pending_when_several_are_made_in_a_turn() -> None:
+async def test_every_client_tool_call_is_kept_when_several_are_made_in_a_turn() -> None:
     steps = turn(
         call("pick", {"number": 1}, call_id="c1"),
         call("show", {"number": 2}, call_id="c2"),
@@ -319,7 +320,11 @@ async def test_every_client_tool_call_is_pending_when_several_are_made_in_a_turn
     events = await run(
         [steps], tools=[client_tool("pick"), client_tool("show")], stop_at=["pick", "show"]
     )
-    found = {(item.name, item.arguments["number"], item.call_id) for item in items(events)}
+    first, held = items(events)
+    calls = read_held_calls(held)
+    assert calls is not None
+    pending = [first, *calls.calls]
+    found = {(item.name, item.arguments["number"], item.call_id) for item in pending}
     assert found == {("pick", 1, "c1"), ("show", 2, "c2"), ("pick", 3, "c3")}
 
 
