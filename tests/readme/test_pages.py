@@ -18,7 +18,7 @@ SUFFIXES = "py|js|md|html|toml|yml|yaml|widget|lock|css|example"
 THEIRS = {"myapp.py", "tickets.py", "docker-compose.override.yml", ".env", ".data/", ".venv"}
 # Variables that are no settings: of make, of tests, of examples, and those that libraries read.
 OTHER_VARIABLES = {
-    *("ARGS", "TEST_DATABASE_URL", "BASE_URL", "CLIENT_SECRET"),
+    *("ARGS", "WORKERS", "HYPOTHESIS_PROFILE", "TEST_DATABASE_URL", "BASE_URL", "CLIENT_SECRET"),
     *("HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR"),
     *("AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"),
 }
