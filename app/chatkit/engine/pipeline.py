@@ -42,7 +42,7 @@ from app.chatkit.protocol.events import (
     ThreadStreamEvent,
 )
 from app.chatkit.protocol.ids import create_id
-from app.chatkit.protocol.items import ThreadItem, ThreadMetadata
+from app.chatkit.protocol.items import Thread, ThreadItem, ThreadMetadata
 from app.chatkit.protocol.sse import encode_event
 from app.chatkit.shielding import run_to_completion
 from app.chatkit.store import Store
@@ -63,6 +63,10 @@ class TurnHooks(Protocol[TContext]):
 
     def get_stream_options(self, thread: ThreadMetadata, context: TContext) -> StreamOptions:
         """Return the options announced ahead of the turn's events."""
+        ...
+
+    def _to_thread_response(self, thread: ThreadMetadata) -> Thread:
+        """Return what a client may see of a thread."""
         ...
 
     async def handle_stream_cancelled(
@@ -95,7 +99,8 @@ class TurnPipeline(Generic[TContext]):
         self._thread = turn.thread
         self._context = context
         self._watch = ThreadChanges(turn.thread)
-        self._items = TurnItems(server.store, turn.thread.id, context)
+        self._show = server._to_thread_response  # pyright: ignore[reportPrivateUsage] - a seam
+        self._items = TurnItems(server.store, turn.thread.id, context, self._show)
         self.is_settled = False
         # Until the stream has said otherwise, a closed connection is not the Stop button.
         self.allow_cancel = False
@@ -195,7 +200,7 @@ class TurnPipeline(Generic[TContext]):
             await close_if_possible(handler)
 
     async def _save_thread(self, changed: frozenset[str]) -> ThreadStreamEvent:
-        return await self._watch.save(self._server.store, changed, self._context)
+        return await self._watch.save(self._server.store, changed, self._context, self._show)
 
     # --- endings ---------------------------------------------------------------------------------
 

@@ -1,6 +1,7 @@
 """What a handler changes on its thread object, and what a client may see of a thread."""
 
 import copy
+from collections.abc import Callable
 from typing import Any, cast
 
 from typing_extensions import TypeVar
@@ -14,6 +15,9 @@ from app.chatkit.store import Store
 TContext = TypeVar("TContext", default=Any)
 
 _NOTHING: frozenset[str] = frozenset()
+
+ShowThread = Callable[[ThreadMetadata], Thread]
+"""Makes of a thread what a client may see of it."""
 
 
 def to_thread_response(thread: ThreadMetadata) -> Thread:
@@ -53,13 +57,13 @@ class ThreadChanges:
         return frozenset(name for name in names if getattr(thread, name) != getattr(saved, name))
 
     async def save(
-        self, store: Store[TContext], changed: frozenset[str], context: TContext
+        self, store: Store[TContext], changed: frozenset[str], context: TContext, show: ShowThread
     ) -> ThreadUpdatedEvent:
         """Save the ``changed`` fields as they are now, and return what the client is told."""
         current = _take_copy(self._thread)
         await store.chatkit_save_thread_changes(current, changed, context)
         self._saved = current
-        return ThreadUpdatedEvent(thread=to_thread_response(current))
+        return ThreadUpdatedEvent(thread=show(current))
 
 
 def _take_copy(thread: ThreadMetadata) -> ThreadMetadata:

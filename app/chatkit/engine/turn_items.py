@@ -12,7 +12,7 @@ from typing import Any, Generic
 
 from typing_extensions import TypeVar
 
-from app.chatkit.engine.thread_changes import to_thread_response
+from app.chatkit.engine.thread_changes import ShowThread
 from app.chatkit.errors import NotFoundError
 from app.chatkit.protocol.events import (
     ClientEffectEvent,
@@ -73,7 +73,10 @@ def is_empty_item(item: ThreadItem) -> bool:
 class TurnItems(Generic[TContext]):
     """Keeps the store and what the client sees of a thread's items the same."""
 
-    def __init__(self, store: Store[TContext], thread_id: str, context: TContext) -> None:
+    def __init__(
+        self, store: Store[TContext], thread_id: str, context: TContext, show: ShowThread
+    ) -> None:
+        self._show = show
         self._store = store
         self._thread_id = thread_id
         self._context = context
@@ -107,9 +110,9 @@ class TurnItems(Generic[TContext]):
                 self.finished.pop(item_id, None)
                 return None if item_id in self._hidden else event
             case ThreadCreatedEvent(thread=thread):
-                return ThreadCreatedEvent(thread=to_thread_response(thread))
+                return ThreadCreatedEvent(thread=self._show(thread))
             case ThreadUpdatedEvent(thread=thread):
-                return ThreadUpdatedEvent(thread=to_thread_response(thread))
+                return ThreadUpdatedEvent(thread=self._show(thread))
             case (
                 StreamOptionsEvent()
                 | ProgressUpdateEvent()

@@ -15,7 +15,6 @@ from typing_extensions import TypeVar
 from app.chatkit.actions import Action
 from app.chatkit.context import RequestContext
 from app.chatkit.engine.pipeline import Turn
-from app.chatkit.engine.thread_changes import to_thread_response
 from app.chatkit.errors import InvalidRequestError, ThreadConflictError, UnprocessableError
 from app.chatkit.old_names import takes_tool_outputs
 from app.chatkit.protocol.events import (
@@ -70,6 +69,16 @@ class TurnHandlers(Responder[TContext], Protocol[TContext]):
         """Return the title that a thread begins with."""
         ...
 
+    async def _build_user_message_item(
+        self, input: UserMessageInput, thread: ThreadMetadata, context: TContext
+    ) -> UserMessageItem:
+        """Return the item for a message."""
+        ...
+
+    def _to_thread_response(self, thread: ThreadMetadata) -> Thread:
+        """Return what a client may see of a thread."""
+        ...
+
     def action(
         self,
         thread: ThreadMetadata,
@@ -122,7 +131,8 @@ class TurnOpener(Generic[TContext]):
             id=self._store.generate_thread_id(self._context), created_at=now(), items=Page()
         )
         turn = await self._open_with_message(thread, request.params.input, new_thread=True)
-        turn.opening.insert(0, ThreadCreatedEvent(thread=to_thread_response(thread)))
+        show = self._server._to_thread_response  # pyright: ignore[reportPrivateUsage] - a seam
+        turn.opening.insert(0, ThreadCreatedEvent(thread=show(thread)))
         return turn
 
     async def _add_user_message(self, request: ThreadsAddUserMessageReq) -> Turn:
@@ -133,16 +143,9 @@ class TurnOpener(Generic[TContext]):
     async def _open_with_message(
         self, thread: ThreadMetadata, message: UserMessageInput, *, new_thread: bool
     ) -> Turn:
-        attachments = await self._load_attachments(message.attachments, thread)
-        item = UserMessageItem(
-            id=self._store.generate_item_id("message", thread, self._context),
-            thread_id=thread.id,
-            created_at=now(),
-            content=message.content,
-            attachments=attachments,
-            quoted_text=message.quoted_text,
-            inference_options=message.inference_options,
-        )
+        build = self._server._build_user_message_item  # pyright: ignore[reportPrivateUsage] - a seam
+        item = await build(message, thread, self._context)
+        attachments = item.attachments
         if new_thread:
             thread.title = self._server.chatkit_get_first_title(item, self._context)
         await self._store.chatkit_add_user_message(
@@ -166,6 +169,21 @@ class TurnOpener(Generic[TContext]):
             given = {name: value for name, value in chosen.items() if value is not None}
             context.metadata = given | context.metadata  # what the page has sent comes first
         return self._server.respond(thread, item, context)
+
+    async def build_user_message(
+        self, message: UserMessageInput, thread: ThreadMetadata
+    ) -> UserMessageItem:
+        """Return the item for a message, with its attachments, all of them looked at."""
+        attachments = await self._load_attachments(message.attachments, thread)
+        return UserMessageItem(
+            id=self._store.generate_item_id("message", thread, self._context),
+            thread_id=thread.id,
+            created_at=now(),
+            content=message.content,
+            attachments=attachments,
+            quoted_text=message.quoted_text,
+            inference_options=message.inference_options,
+        )
 
     async def _load_attachments(
         self, attachment_ids: list[str], thread: ThreadMetadata

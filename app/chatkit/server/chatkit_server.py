@@ -32,8 +32,10 @@ from app.chatkit.protocol.items import (
     FeedbackKind,
     Page,
     SDKHiddenContextItem,
+    Thread,
     ThreadItem,
     ThreadMetadata,
+    UserMessageInput,
     UserMessageItem,
     WidgetItem,
     is_hidden,
@@ -61,6 +63,7 @@ from app.chatkit.protocol.requests import (
 from app.chatkit.protocol.serialization import dump_wire
 from app.chatkit.server.parsing import DEFAULT_PAGE_SIZE, clamp_limit, parse_request
 from app.chatkit.server.results import NonStreamingResult, StreamingResult
+from app.chatkit.server.seams import refuse_replaced_methods
 from app.chatkit.shielding import run_to_completion
 from app.chatkit.store import AttachmentStore, Store
 from app.chatkit.streaming.pending_items import is_blank
@@ -87,6 +90,10 @@ class ChatKitServer(ABC, Generic[TContext]):
 
     chatkit_strict_actions: bool = False
     """Whether a server without a router checks actions as strictly as one that has a router."""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        refuse_replaced_methods(cls)
 
     @accept_old_keywords(data_store="store", file_store="attachment_store")
     def __init__(
@@ -202,6 +209,18 @@ class ChatKitServer(ABC, Generic[TContext]):
             )
             await self.store.add_thread_item(thread.id, note, context)
 
+    # --- seams that are private with the official package, and overridden all the same ---------
+
+    async def _build_user_message_item(
+        self, input: UserMessageInput, thread: ThreadMetadata, context: TContext
+    ) -> UserMessageItem:
+        """Return the item that a message is stored as, and ``respond`` is called with."""
+        return await TurnOpener(self, context).build_user_message(input, thread)
+
+    def _to_thread_response(self, thread: ThreadMetadata) -> Thread:
+        """Return what a client gets of ``thread``, in answers and events."""
+        return to_thread_response(thread)
+
     # --- one request -----------------------------------------------------------------------------
 
     async def process(
@@ -292,19 +311,23 @@ class ChatKitServer(ABC, Generic[TContext]):
         items = await self.store.chatkit_load_items_json(
             thread_id, None, DEFAULT_PAGE_SIZE, "asc", context
         )
-        return _with_items(to_thread_response(thread), items)
+        if type(self)._to_thread_response is ChatKitServer._to_thread_response:
+            return _with_items(to_thread_response(thread), items)
+        page = Page[ThreadItem].model_validate_json(items)
+        whole = Thread(**thread.model_dump(exclude={"items"}), items=page)
+        return dump_wire(self._to_thread_response(whole))
 
     async def _chatkit_list_threads(self, request: ThreadsListReq, context: TContext) -> bytes:
         params = request.params
         page = await load_listed_threads(self.store, params, clamp_limit(params.limit), context)
-        threads = [to_thread_response(each) for each in page.data]
+        threads = [self._to_thread_response(each) for each in page.data]
         return dump_wire(Page(data=threads, has_more=page.has_more, after=page.after))
 
     async def _chatkit_rename_thread(self, request: ThreadsUpdateReq, context: TContext) -> bytes:
         thread = await self.store.load_thread(request.params.thread_id, context)
         thread.title = request.params.title
         await self.store.chatkit_save_thread_changes(thread, frozenset({"title"}), context)
-        return dump_wire(to_thread_response(thread))
+        return dump_wire(self._to_thread_response(thread))
 
     async def _chatkit_transcribe(self, request: InputTranscribeReq, context: TContext) -> bytes:
         params = request.params
