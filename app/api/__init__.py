@@ -1,0 +1,1 @@
+"""HTTP: one small module for each group of routes."""

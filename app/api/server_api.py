@@ -57,6 +57,7 @@ class ServerApiRoute(APIRoute):
 
 
 def to_openai_error(answer: JSONResponse) -> JSONResponse:
+    """Return an error response of ours as OpenAI's API writes it."""
     error = json.loads(bytes(answer.body))["error"]
     status = answer.status_code
     usual = "server_error" if status >= 500 else "invalid_request_error"

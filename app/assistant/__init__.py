@@ -1,0 +1,1 @@
+"""What a team edits: agent, tools, actions, widgets, titles."""

@@ -1,4 +1,4 @@
-"""Actions: what a widget offers (`ActionConfig`) and what comes back (`Action`)."""
+"""Actions: what a widget offers (``ActionConfig``) and what comes back (``Action``)."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def _is_none(value: object) -> bool:
 class ActionConfig(TolerantModel):
     """An action as a widget carries it: what to call, with what, and who handles it.
 
-    `streaming=False` makes the client call `threads.sync_custom_action`, which is also possible
+    ``streaming=False`` makes the client call ``threads.sync_custom_action``, which is also possible
     while the thread streams.
     """
 
@@ -67,7 +67,7 @@ class ActionConfig(TolerantModel):
 
     @field_serializer("payload")
     def _serialize_payload(self, payload: Any, info: SerializationInfo) -> Any:
-        """Write the payload apart, so that a caller's `exclude_none` leaves its nulls alone."""
+        """Write the payload apart, so that a caller's ``exclude_none`` leaves its nulls alone."""
         mode = "json" if info.mode_is_json() else "python"
         return _FREE_FORM.dump_python(payload, mode=mode, by_alias=info.by_alias)
 
@@ -79,9 +79,9 @@ TPayload = TypeVar("TPayload")
 class Action(BaseModel, Generic[TType, TPayload]):
     """An action as the client sends it.
 
-    Parametrise it to declare one: `Refresh = Action[Literal["refresh"], RefreshPayload]`, then
-    `Refresh.create(payload)` is the `ActionConfig` to put on a widget, and
-    `Refresh.model_validate(...)` reads what comes back.
+    Parametrise it to declare one: ``Refresh = Action[Literal["refresh"], RefreshPayload]``, then
+    ``Refresh.create(payload)`` is the ``ActionConfig`` to put on a widget, and
+    ``Refresh.model_validate(...)`` reads what comes back.
     """
 
     type: TType = Field(frozen=True)
@@ -95,7 +95,7 @@ class Action(BaseModel, Generic[TType, TPayload]):
         loading_behavior: LoadingBehavior = DEFAULT_LOADING_BEHAVIOR,
         streaming: bool = True,
     ) -> ActionConfig:
-        """The configuration that makes a widget send this action."""
+        """Return the configuration that makes a widget send this action."""
         return ActionConfig(
             type=cls._declared_type(),
             payload=payload,

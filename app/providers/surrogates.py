@@ -1,6 +1,6 @@
 """Characters that a provider cut in two.
 
-Outside the basic plane JSON escapes a character as two halves (``\\ud83d\\ude00``). A server that
+Outside the basic plane JSON escapes a character as two halves (``D83D DE00``). A server that
 cuts its text by such halves sends one in each of two deltas; alone, neither can be stored or sent.
 """
 

@@ -1,0 +1,1 @@
+"""Runs: responses being carried out, whoever reads them."""

@@ -114,7 +114,7 @@ class Liveness:
                 _lose(run)
 
     def _confirm(self, taken_at: float) -> None:
-        """What runs had said by then is stored: let it be read, and a little more."""
+        """Let be read what runs had said by then, which is stored, and a little more."""
         gap = taken_at - self.gate.stored_at
         self._heard += gap if gap <= self._longest_gap else self._longest_gap / 2
         self.gate.stored_at = taken_at

@@ -267,7 +267,7 @@ class Run:
             self._opened.set_result(None)
 
     def _refuse(self, error: Exception) -> None:
-        """The request cannot be carried out: an HTTP error if nothing was sent yet.
+        """Say that the request cannot be carried out: with an HTTP error if nothing was sent.
 
         Whoever asked hears of it when the thread is free again, so that they may try at once.
         """

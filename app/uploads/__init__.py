@@ -1,0 +1,1 @@
+"""The bytes of attachments: received, checked, stored, shown, removed."""

@@ -127,7 +127,7 @@ class AgentContext(BaseModel, Generic[TContext]):
 
     @cached_property
     def chatkit_turn(self) -> TurnState:
-        """What the turn has come to. (Not private: pydantic is slow to find those.)"""
+        """What the turn has come to; not private, since pydantic is slow to find those."""
         given = self.client_tool_call
         return TurnState(Outbox(), [given] if given is not None else [], set())
 

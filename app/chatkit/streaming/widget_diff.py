@@ -27,11 +27,11 @@ _SCALARS = (str, int, float, bool)
 
 
 def diff_widget(before: WidgetRoot, after: WidgetRoot) -> list[WidgetUpdate]:
-    """The updates that make a client which shows `before` show `after`; none if they are equal.
+    """Return the updates that turn what shows ``before`` into ``after``; none if they are equal.
 
-    Text appended to a `Text` or `Markdown` is sent as a delta; every other difference as the
-    nearest component around it that can be addressed, which needs an `id` that is the same in both
-    states and occurs once in each. Where there is none, the root is sent anew.
+    Text appended to a ``Text`` or ``Markdown`` is sent as a delta; every other difference as the
+    nearest component around it that can be addressed, which needs an ``id`` that is the same in
+    both states and occurs once in each. Where there is none, the root is sent anew.
     """
     updates = _Comparison(before, after).updates_at(before, after)
     return [WidgetRootUpdated(widget=after)] if updates is None else updates
@@ -40,7 +40,7 @@ def diff_widget(before: WidgetRoot, after: WidgetRoot) -> list[WidgetUpdate]:
 class _Comparison:
     """Walks two states side by side, each node once.
 
-    In what its methods return, `None` means that only a replacement further up will do.
+    In what its methods return, ``None`` means that only a replacement further up will do.
     """
 
     def __init__(self, before: WidgetComponentBase, after: WidgetComponentBase) -> None:
@@ -54,7 +54,7 @@ class _Comparison:
     def updates_at(
         self, before: WidgetComponentBase, after: WidgetComponentBase
     ) -> list[WidgetUpdate] | None:
-        """The updates for two components at the same place."""
+        """Return the updates for two components at the same place."""
         if before is after:
             return []
         updates = self._updates_inside(before.wire_props(), after.wire_props())
@@ -76,7 +76,7 @@ class _Comparison:
         return updates if updates is None or delta is None else [delta, *updates]
 
     def _updates_below(self, before: object, after: object) -> list[WidgetUpdate] | None:
-        """The updates for two values of `children`: one component, a list or nothing."""
+        """Return the updates for two values of ``children``: one component, a list or nothing."""
         if isinstance(before, WidgetComponentBase) and isinstance(after, WidgetComponentBase):
             return self.updates_at(before, after)
         olds, news = _as_list(before), _as_list(after)
@@ -98,9 +98,9 @@ class _Comparison:
         return updates
 
     def _text_delta(self, before: Props, after: Props) -> WidgetStreamingTextValueDelta | None:
-        """What was appended, if a delta can say all that changed in `value` and `streaming`.
+        """Return what was appended, if a delta can say all that changed.
 
-        A delta that is `done` ends the streaming of a text which streamed until then.
+        A delta that is ``done`` ends the streaming of a text which streamed until then.
         """
         component_id = after.get("id")
         old, new = before.get("value"), after.get("value")
@@ -140,7 +140,7 @@ def _as_list(value: object) -> list[object] | None:
 
 
 def _same_props(before: Props, after: Props, apart: frozenset[str]) -> bool:
-    """Whether two components have the same props, those in `apart` aside."""
+    """Whether two components have the same props, those in ``apart`` aside."""
     if before.keys() - apart != after.keys() - apart:
         return False
     return all(name in apart or is_same(value, after[name]) for name, value in before.items())

@@ -2,13 +2,13 @@
 
 Built in code, a typed component refuses a wrong value, with its path, and ignores an unknown prop
 with a warning; a child that is given to it as a dict is treated the same way. Given as data to a
-`WidgetRoot` or `WidgetComponent` (a stored item, an event), a widget loads as typed classes if
+``WidgetRoot`` or ``WidgetComponent`` (a stored item, an event), a widget loads as typed classes if
 these write it back exactly as it came, and otherwise, as a whole, as dynamic ones, which keep
 everything but nulls. So what was typed stays typed, nothing is ever lost, and only an unknown root
 is refused. A value that a known component cannot have passes with a warning, as from a template,
 which always builds dynamic components.
 
-What can be imported from `chatkit.widgets` can be imported here, also what that module merely
+What can be imported from ``chatkit.widgets`` can be imported here, also what that module merely
 imports itself.
 """
 

@@ -26,7 +26,7 @@ class SparseModel(TolerantModel):
     type: str = Field(...)
 
     def wire_props(self) -> dict[str, Any]:
-        """The props that go on the wire, with child models unserialised."""
+        """Return the props that go on the wire, with child models unserialised."""
         return without_nulls(self.__dict__, as_it_is="children")
 
     # Without a return annotation, since that would replace the model's own JSON schema.
@@ -38,8 +38,8 @@ class SparseModel(TolerantModel):
 class WidgetComponentBase(SparseModel):
     """Base of all components.
 
-    `id` makes a component addressable for updates while the widget streams; `key` tells siblings
-    apart when their order changes.
+    ``id`` makes a component addressable for updates while the widget streams; ``key`` tells
+    siblings apart when their order changes.
     """
 
     key: str | None = None

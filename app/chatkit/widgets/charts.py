@@ -13,7 +13,7 @@ from app.chatkit.widgets.values import Color, CurveType, Number, Whole, XAxisCon
 
 
 class BarSeries(SparseModel):
-    """Bars over the numbers in `dataKey`; series with the same `stack` are put on each other."""
+    """Bars over the numbers in ``dataKey``; series with the same ``stack`` are stacked."""
 
     type: Literal["bar"] = Field(default="bar", frozen=True)
     label: str | None
@@ -23,7 +23,7 @@ class BarSeries(SparseModel):
 
 
 class AreaSeries(SparseModel):
-    """A filled curve over the numbers in `dataKey`, stackable like bars."""
+    """A filled curve over the numbers in ``dataKey``, stackable like bars."""
 
     type: Literal["area"] = Field(default="area", frozen=True)
     label: str | None
@@ -34,7 +34,7 @@ class AreaSeries(SparseModel):
 
 
 class LineSeries(SparseModel):
-    """A line through the numbers in `dataKey`."""
+    """A line through the numbers in ``dataKey``."""
 
     type: Literal["line"] = Field(default="line", frozen=True)
     label: str | None
@@ -47,7 +47,7 @@ Series = Annotated[BarSeries | AreaSeries | LineSeries, Field(discriminator="typ
 
 
 class Chart(WidgetComponentBase):
-    """Plots `series` over the rows of `data`, with the categories that `xAxis` names."""
+    """Plots ``series`` over the rows of ``data``, with the categories that ``xAxis`` names."""
 
     type: Literal["Chart"] = Field(default="Chart", frozen=True)
     data: list[dict[str, str | int | float | None]]

@@ -32,7 +32,7 @@ from app.chatkit.widgets.values import (
 
 
 class Markdown(WidgetComponentBase):
-    """Markdown text. With an `id`, text appended to `value` streams as deltas."""
+    """Markdown text. With an ``id``, text appended to ``value`` streams as deltas."""
 
     type: Literal["Markdown"] = Field(default="Markdown", frozen=True)
     value: str
@@ -40,9 +40,9 @@ class Markdown(WidgetComponentBase):
 
 
 class Text(WidgetComponentBase):
-    """Plain text. With an `id`, text appended to `value` streams as deltas.
+    """Plain text. With an ``id``, text appended to ``value`` streams as deltas.
 
-    `editable` turns it into an input of the surrounding form.
+    ``editable`` turns it into an input of the surrounding form.
     """
 
     type: Literal["Text"] = Field(default="Text", frozen=True)
@@ -99,7 +99,7 @@ class Badge(WidgetComponentBase):
 
 
 class Divider(WidgetComponentBase):
-    """A line between siblings; `flush` lets it reach the container's edges."""
+    """A line between siblings; ``flush`` lets it reach the container's edges."""
 
     type: Literal["Divider"] = Field(default="Divider", frozen=True)
     color: Color | None = None
@@ -118,7 +118,7 @@ class Icon(WidgetComponentBase):
 
 
 class Image(WidgetComponentBase):
-    """A picture from a URL; `flush` lets it reach the container's edges."""
+    """A picture from a URL; ``flush`` lets it reach the container's edges."""
 
     type: Literal["Image"] = Field(default="Image", frozen=True)
     src: str
@@ -157,14 +157,14 @@ class Image(WidgetComponentBase):
 
 
 class Spacer(WidgetComponentBase):
-    """Takes the room that is left over, and at least `minSize`."""
+    """Takes the room that is left over, and at least ``minSize``."""
 
     type: Literal["Spacer"] = Field(default="Spacer", frozen=True)
     minSize: Whole | str | None = None
 
 
 class Button(WidgetComponentBase):
-    """Dispatches `onClickAction`, or with `submit` the action of its form."""
+    """Dispatches ``onClickAction``, or with ``submit`` the action of its form."""
 
     @model_validator(mode="before")
     @classmethod

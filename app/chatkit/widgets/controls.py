@@ -1,4 +1,4 @@
-"""The inputs of a form. Each submits its value in the action's payload under `name`."""
+"""The inputs of a form. Each submits its value in the action's payload under ``name``."""
 
 # pyright: reportIncompatibleVariableOverride=false
 # Reason: see widget_content.py.
@@ -26,7 +26,7 @@ from app.chatkit.widgets.values import (
 
 
 class Select(WidgetComponentBase):
-    """Picks one of `options` from a menu."""
+    """Picks one of ``options`` from a menu."""
 
     type: Literal["Select"] = Field(default="Select", frozen=True)
     name: str
@@ -44,7 +44,7 @@ class Select(WidgetComponentBase):
 
 
 class DatePicker(WidgetComponentBase):
-    """Picks a date between `min` and `max`; `side` and `align` place its calendar."""
+    """Picks a date between ``min`` and ``max``; ``side`` and ``align`` place its calendar."""
 
     type: Literal["DatePicker"] = Field(default="DatePicker", frozen=True)
     name: str
@@ -76,7 +76,7 @@ class Checkbox(WidgetComponentBase):
 
 
 class Input(WidgetComponentBase):
-    """One line of text, checked in the browser against `inputType` and `pattern`."""
+    """One line of text, checked in the browser against ``inputType`` and ``pattern``."""
 
     type: Literal["Input"] = Field(default="Input", frozen=True)
     name: str
@@ -96,7 +96,7 @@ class Input(WidgetComponentBase):
 
 
 class Label(WidgetComponentBase):
-    """The caption of the input called `fieldName`."""
+    """The caption of the input called ``fieldName``."""
 
     type: Literal["Label"] = Field(default="Label", frozen=True)
     value: str
@@ -108,7 +108,7 @@ class Label(WidgetComponentBase):
 
 
 class RadioGroup(WidgetComponentBase):
-    """Picks one of `options`, all of them visible."""
+    """Picks one of ``options``, all of them visible."""
 
     type: Literal["RadioGroup"] = Field(default="RadioGroup", frozen=True)
     name: str
@@ -122,7 +122,7 @@ class RadioGroup(WidgetComponentBase):
 
 
 class Textarea(WidgetComponentBase):
-    """Several lines of text; `autoResize` grows it from `rows` up to `maxRows`."""
+    """Several lines of text; ``autoResize`` grows it from ``rows`` up to ``maxRows``."""
 
     type: Literal["Textarea"] = Field(default="Textarea", frozen=True)
     name: str

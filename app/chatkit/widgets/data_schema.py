@@ -46,7 +46,7 @@ class DataSchema:
         self._validator = _SparseValidator(schema, registry=EMPTY_REGISTRY)
 
     def find_fault(self, values: dict[str, Any]) -> str | None:
-        """Return where the data does not fit, and why: `$.city: 7 is not of type 'string'`."""
+        """Return where the data does not fit, and why: ``$.city: 7 is not of type 'string'``."""
         try:
             plain = to_jsonable_python(values, serialize_unknown=True)
             error = _best_match(self._validator.iter_errors(plain))

@@ -28,7 +28,7 @@ from app.chatkit.widgets.values import (
 
 
 def _validate_open_child(value: object) -> Any:
-    """A child of a dynamic component: data becomes dynamic too, instances stay what they are."""
+    """Return a child of a dynamic component: data becomes dynamic too, instances stay."""
     value = as_data(value)
     if isinstance(value, WidgetComponentBase):
         return value
@@ -64,7 +64,7 @@ class DynamicWidgetComponent(WidgetComponentBase):
     ] = None
 
     def wire_props(self) -> dict[str, Any]:
-        """The props as they came, without nulls."""
+        """Return the props as they came, without nulls."""
         props = {**self.__dict__, **(self.__pydantic_extra__ or {})}
         return without_nulls(props, as_it_is="children")
 

@@ -43,6 +43,7 @@ def check_call(name: str, owner: Any, args: tuple[Any, ...]) -> None:
 
 
 def check_filter(name: str, value: Any, args: tuple[Any, ...]) -> None:
+    """Raise ``SecurityError`` where a filter would make too much of ``value``."""
     if name in _PADDING_FILTERS:
         _check_numbers(args)
     text = value if isinstance(value, str) else ""
@@ -84,6 +85,7 @@ def _check_codec(args: tuple[Any, ...]) -> None:
 
 
 def check_format(text: str, args: tuple[Any, ...]) -> None:
+    """Raise ``SecurityError`` where ``str.format`` would pad too far."""
     for _, _, spec, _ in Formatter().parse(text):
         if spec and "{" in spec:
             _check_numbers(args)
@@ -97,6 +99,7 @@ def _check_percent(text: str) -> None:
 
 
 def check_operation(operator: str, left: Any, right: Any) -> None:
+    """Raise ``SecurityError`` where an operator would make something too large."""
     match operator, left, right:
         case "*", str() | bytes() | list() | tuple(), int():
             _check_repetition(left, right)

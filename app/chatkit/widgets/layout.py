@@ -67,7 +67,7 @@ from app.chatkit.widgets.values import (
 
 
 def _validate_nestable(value: object, handler: ValidatorFunctionWrapHandler) -> Any:
-    """An element of a list of children: a child, or a list that holds more of them."""
+    """Return an element of a list of children: a child, or a list that holds more of them."""
     if not isinstance(value, list):
         return handler(value)
     each = PlainValidator(partial(_validate_nestable, handler=handler))
@@ -79,7 +79,7 @@ _NESTABLE = WrapValidator(_validate_nestable)
 
 
 class ListViewItem(WidgetComponentBase):
-    """One row of a `ListView`; `onClickAction` makes the whole row a button."""
+    """One row of a ``ListView``; ``onClickAction`` makes the whole row a button."""
 
     type: Literal["ListViewItem"] = Field(default="ListViewItem", frozen=True)
     children: list["_ListedChild"]
@@ -89,7 +89,7 @@ class ListViewItem(WidgetComponentBase):
 
 
 class ListView(WidgetComponentBase):
-    """A root that lists rows; those after `limit` hide behind a "show more" control."""
+    """A root that lists rows; those after ``limit`` hide behind a "show more" control."""
 
     type: Literal["ListView"] = Field(default="ListView", frozen=True)
     children: list[Annotated[ListViewItem, _NESTABLE]]
@@ -101,7 +101,8 @@ class ListView(WidgetComponentBase):
 class Card(WidgetComponentBase):
     """The root for a boxed widget.
 
-    `confirm` and `cancel` are buttons in its footer; with `asForm` they submit the inputs inside.
+    ``confirm`` and ``cancel`` are buttons in its footer; with ``asForm`` they submit the inputs
+    inside.
     """
 
     type: Literal["Card"] = Field(default="Card", frozen=True)
@@ -164,7 +165,7 @@ class Col(WidgetComponentBase, BoxBase):
 
 
 class Form(WidgetComponentBase, BoxBase):
-    """A container whose inputs are merged into the payload of `onSubmitAction`."""
+    """A container whose inputs are merged into the payload of ``onSubmitAction``."""
 
     type: Literal["Form"] = Field(default="Form", frozen=True)
     onSubmitAction: ActionConfig | None = None
@@ -179,7 +180,7 @@ class Transition(WidgetComponentBase):
 
 
 class TableCell(WidgetComponentBase):
-    """A cell of a `TableRow`, over `colSpan` columns and `rowSpan` rows."""
+    """A cell of a ``TableRow``, over ``colSpan`` columns and ``rowSpan`` rows."""
 
     type: Literal["Table.Cell"] = Field(default="Table.Cell", frozen=True)
     children: list["_ListedChild"] | None = None
@@ -193,7 +194,7 @@ class TableCell(WidgetComponentBase):
 
 
 class TableRow(WidgetComponentBase):
-    """A row of a `Table`; `header` sets it off as the head."""
+    """A row of a ``Table``; ``header`` sets it off as the head."""
 
     type: Literal["Table.Row"] = Field(default="Table.Row", frozen=True)
     children: list[Annotated[TableCell, _NESTABLE]] | None = None
@@ -252,7 +253,7 @@ KNOWN_CLASSES.update(_COMPONENT_CLASSES | _ROOT_CLASSES)
 
 
 def _validate_child(value: object, _handler: ValidatorFunctionWrapHandler) -> Any:
-    """A child of a typed component. Given as data it is checked like one built by keyword."""
+    """Return a child of a typed component; data is checked like one built by keyword."""
     value = as_data(value)
     if isinstance(value, dict):
         data = cast(dict[str, Any], value)

@@ -16,7 +16,7 @@ Open = TypeVar("Open", bound=BaseModel)
 def load_lossless(
     data: dict[str, Any], classes: Mapping[str, type[Typed]], open_class: type[Open]
 ) -> Typed | Open:
-    """The class for the data's `type` if it would write the data back as it is, or `open_class`.
+    """Return the class for the data's ``type`` if it would write the data back, or ``open_class``.
 
     So a widget that typed code built loads as the same classes. One that came from a template, an
     older release or a newer one keeps the props and values that our classes do not have.
@@ -31,13 +31,13 @@ def load_lossless(
 
 
 def class_for(data: dict[str, Any], classes: Mapping[str, type[Typed]]) -> type[Typed] | None:
-    """The class that is registered for the data's `type`, if any."""
+    """Return the class that is registered for the data's ``type``, if any."""
     name = data.get("type")
     return classes.get(name) if isinstance(name, str) else None
 
 
 def writes_back(value: object, data: object) -> bool:
-    """Whether `value`, validated from `data`, serialises to `data` again (null props aside)."""
+    """Return whether ``value``, validated from ``data``, serialises to it again but for nulls."""
     if value is data:
         return True
     if isinstance(value, datetime):
@@ -82,6 +82,6 @@ def _props_write_back(model: BaseModel, data: dict[str, Any]) -> bool:
 
 @cache
 def _written_defaults(model_class: type[BaseModel]) -> frozenset[str]:
-    """The fields that are written even when they were not given."""
+    """Return the fields that are written even when they were not given."""
     fields = model_class.model_fields
     return frozenset(name for name in fields if fields[name].get_default() is not None)

@@ -1,4 +1,4 @@
-"""Widgets from `.widget` files: a Jinja template that renders to JSON, and a schema of its data.
+"""Widgets from ``.widget`` files: a Jinja template that renders to JSON, and a schema of its data.
 
 ValueError
 └── WidgetTemplateError    the file, the definition or what it renders to is wrong: where, and what
@@ -36,7 +36,7 @@ logger = logging.getLogger("chatkit")
 
 
 class WidgetTemplateError(ValueError):
-    """A widget definition cannot be used. `key` is the part of it that is to blame, if one is."""
+    """A widget definition cannot be used. ``key`` is the part of it that is to blame, if one is."""
 
     def __init__(self, message: str, *, key: str | None = None) -> None:
         super().__init__(message)
@@ -44,19 +44,19 @@ class WidgetTemplateError(ValueError):
 
 
 class WidgetDataError(WidgetTemplateError):
-    """The data for a widget does not fit the `jsonSchema` of its template."""
+    """The data for a widget does not fit the ``jsonSchema`` of its template."""
 
 
 class WidgetTemplate:
     """Builds widgets out of data.
 
-    `WidgetTemplate.from_file("weather.widget").build({"city": "Riga"})`; the path is relative to
+    ``WidgetTemplate.from_file("weather.widget").build({"city": "Riga"})``; the path is relative to
     the file that the call is in. A definition that is already parsed goes to the constructor.
-    There `template` may also be a compiled Jinja template, which then is as safe as the
+    There ``template`` may also be a compiled Jinja template, which then is as safe as the
     environment it comes from.
 
-    Data that does not fit the definition's `jsonSchema`, and a value that a component cannot have,
-    are built all the same with a warning; with `strict` they are refused.
+    Data that does not fit the definition's ``jsonSchema``, and a value that a component cannot
+    have, are built all the same with a warning; with ``strict`` they are refused.
     """
 
     def __init__(self, definition: Mapping[str, Any], *, strict: bool = False) -> None:
@@ -78,7 +78,7 @@ class WidgetTemplate:
 
     @classmethod
     def from_file(cls, file_path: str | Path, *, strict: bool = False) -> Self:
-        """The template in a file; read and compiled once, and again when the file has changed."""
+        """Return the template in a file; read once, and again when the file has changed."""
         path = Path(file_path)
         frame = inspect.currentframe()
         if not path.is_absolute() and frame is not None and frame.f_back is not None:
@@ -88,14 +88,14 @@ class WidgetTemplate:
     def build(
         self, data: Mapping[str, Any] | BaseModel | None = None, *, strict: bool | None = None
     ) -> DynamicWidgetRoot:
-        """The widget for `data`; `strict` is the template's own unless it is given."""
+        """Return the widget for ``data``; ``strict`` is the template's own unless it is given."""
         return self._build(DynamicWidgetRoot, data, strict)
 
     @deprecated("build_basic is deprecated, use build")
     def build_basic(
         self, data: Mapping[str, Any] | BaseModel | None = None, *, strict: bool | None = None
     ) -> BasicRoot:
-        """The widget for `data` as a `BasicRoot`."""
+        """Return the widget for ``data`` as a ``BasicRoot``."""
         return self._build(BasicRoot, data, strict)
 
     def _build(

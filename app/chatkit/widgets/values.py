@@ -88,7 +88,7 @@ Color = str | Annotated[ThemeColor, Sparse]
 
 
 class Spacing(TypedDict):
-    """Room per side, in spacing units or as CSS; `x` and `y` set two sides at once."""
+    """Room per side, in spacing units or as CSS; ``x`` and ``y`` set two sides at once."""
 
     top: NotRequired[Number | str]
     right: NotRequired[Number | str]
@@ -99,7 +99,7 @@ class Spacing(TypedDict):
 
 
 class Border(TypedDict):
-    """A line along an edge; `size` is its thickness in px."""
+    """A line along an edge; ``size`` is its thickness in px."""
 
     size: Whole
     color: NotRequired[Color]
@@ -109,7 +109,7 @@ class Border(TypedDict):
 
 
 class Borders(TypedDict):
-    """Border, or thickness in px, per side; `x` and `y` set two sides at once."""
+    """Border, or thickness in px, per side; ``x`` and ``y`` set two sides at once."""
 
     top: NotRequired[Whole | Annotated[Border, Sparse]]
     right: NotRequired[Whole | Annotated[Border, Sparse]]
@@ -133,7 +133,7 @@ class MinMax(TypedDict):
 
 
 class EditableProps(TypedDict):
-    """Turns a text into an input of the surrounding form; `name` is its key in the payload."""
+    """Turns a text into an input of the surrounding form; ``name`` is its key in the payload."""
 
     name: str
     autoFocus: NotRequired[bool]
@@ -146,7 +146,7 @@ class EditableProps(TypedDict):
 
 
 class WidgetStatusWithFavicon(TypedDict):
-    """A status line led by a site's icon; `frame` puts a border around it."""
+    """A status line led by a site's icon; ``frame`` puts a border around it."""
 
     text: str
     favicon: NotRequired[str]
@@ -174,7 +174,7 @@ class CardAction(TypedDict):
 
 
 class SelectOption(TypedDict):
-    """A choice of a `Select`; `value` is what the form submits."""
+    """A choice of a ``Select``; ``value`` is what the form submits."""
 
     value: str
     label: str
@@ -183,7 +183,7 @@ class SelectOption(TypedDict):
 
 
 class RadioOption(TypedDict):
-    """A choice of a `RadioGroup`; `value` is what the form submits."""
+    """A choice of a ``RadioGroup``; ``value`` is what the form submits."""
 
     label: str
     value: str
