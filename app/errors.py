@@ -3,6 +3,7 @@
 AppError
 ├── UnauthorizedError      no valid client secret or identity      -> 401
 ├── ForbiddenError         known, but not allowed (origin)         -> 403
+├── SlowRequestError       the body did not come in time           -> 408
 ├── PayloadTooLargeError   the body is larger than allowed         -> 413
 ├── RateLimitedError       too many requests or running answers    -> 429
 ├── UpstreamError          a server that we depend on refused      -> 502
@@ -66,6 +67,17 @@ class ForbiddenError(AppError):
         self.event: AuditEvent = event
 
 
+class SlowRequestError(AppError):
+    """The body did not arrive in time; what is left of it is not waited for."""
+
+    status = 408
+    code = "request_timeout"
+
+    def __init__(self, seconds: float) -> None:
+        message = f"The request body took longer than {seconds:g} seconds"
+        super().__init__(message, headers={"Connection": "close"})
+
+
 class PayloadTooLargeError(AppError):
     """The body is larger than the setting allows."""
 
@@ -100,7 +112,12 @@ class UnavailableError(AppError):
         super().__init__(message, headers={"Retry-After": "2"})
 
 
-_HTTP_CODES = {404: "not_found", 405: "method_not_allowed", 413: "payload_too_large"}
+_HTTP_CODES = {
+    404: "not_found",
+    405: "method_not_allowed",
+    408: "request_timeout",
+    413: "payload_too_large",
+}
 
 
 def error_response(

@@ -18,7 +18,7 @@ from app.api import chatkit, docs, files, health, pages, runs, server_api, sessi
 from app.api.bounded_bodies import BoundedBodyMiddleware
 from app.api.deps import Services
 from app.api.openapi import describe_api
-from app.api.streams import RUN_HEADER
+from app.api.streams import RUN_HEADER, OpenStreams
 from app.assistant_loading import AssistantFactory, describe_server, load_assistant
 from app.auth.hosted import create_hosted_sessions
 from app.auth.identity import Identity, create_identity, load_signing_secret
@@ -27,6 +27,7 @@ from app.auth.sessions import ChatSessions
 from app.chatkit.agents.warm_up import warm_up
 from app.chatkit.context import RequestContext
 from app.chatkit.server import ChatKitServer
+from app.chatkit.server.limits import RequestLimits
 from app.db.database import Database
 from app.db.pool import create_pool
 from app.db.store import PostgresStore
@@ -79,7 +80,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         redoc_url=None,
     )
     install_error_handlers(app)
-    app.add_middleware(BoundedBodyMiddleware, limit=settings.max_request_bytes)
+    app.add_middleware(
+        BoundedBodyMiddleware,
+        limit=settings.max_request_bytes,
+        timeout=settings.request_body_timeout,
+    )
     for module in (chatkit, sessions, runs, uploads, files, server_api, health):
         app.include_router(module.router)
     describe_api(app)
@@ -153,6 +158,8 @@ def _create_lifespan(
                     server_keys=create_server_keys(settings),
                     uploads=uploads,
                     cleanup=cleanup,
+                    streams=OpenStreams(settings.user_streams),
+                    limits=RequestLimits(message_chars=settings.message_max_chars),
                     hosted=hosted,
                 )
             )

@@ -12,6 +12,12 @@ from collections.abc import Callable
 import uvicorn
 from fastapi import FastAPI
 
+from app.connections import (
+    ConnectionWatch,
+    WatchedConnection,
+    bound_kernel_buffers,
+    create_limits,
+)
 from app.db.embedded import provide_database
 from app.db.migrate import upgrade
 from app.db.pool import create_pool
@@ -143,16 +149,24 @@ class _Server(uvicorn.Server):
                 access_log=False,
                 server_header=False,
                 proxy_headers=False,
+                http=WatchedConnection,
+                ws="none",
+                timeout_keep_alive=settings.keep_alive,
                 timeout_graceful_shutdown=math.ceil(settings.shutdown_drain) + GRACE_AFTER_DRAIN,
             )
         )
         self._app = app
         self._settings = settings
         self._create_banner = create_banner
+        self._limits = create_limits(settings)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, then say so."""
+        for listener in sockets or []:
+            bound_kernel_buffers(listener, self._limits)
         await super().startup(sockets)
+        self._watch = ConnectionWatch(self.server_state.connections, self._limits)
+        self._watch.start()
         if self.started:
             sys.stdout.write(self._create_banner())
             sys.stdout.flush()
@@ -162,3 +176,4 @@ class _Server(uvicorn.Server):
         draining = asyncio.create_task(self._app.state.runs.drain(self._settings.shutdown_drain))
         await super().shutdown(sockets)
         await draining
+        await self._watch.close()

@@ -62,6 +62,10 @@ class Settings(BaseSettings):
     data_dir: Path = Path(".data")
     cors_origins: Annotated[list[str], NoDecode] = Field(default_factory=list)
     max_request_bytes: int = Field(default=4 * 1024 * 1024, ge=1024)
+    keep_alive: int = Field(default=75, ge=1)
+    header_timeout: float = Field(default=20.0, gt=0)
+    request_body_timeout: float = Field(default=60.0, gt=0)
+    message_max_chars: int = Field(default=200_000, ge=1)
     demo_page: bool = True
     api_docs: bool | None = None
     public_url: str | None = None
@@ -126,6 +130,7 @@ class Settings(BaseSettings):
     # Streams and runs
     stream_heartbeat: float = Field(default=15.0, gt=0)
     stream_send_timeout: float = Field(default=60.0, gt=0)
+    user_streams: int = Field(default=50, ge=0)
     shutdown_drain: float = Field(default=10.0, ge=0)
     thread_busy: Literal["wait", "interrupt", "reject"] = "wait"
     thread_busy_wait: float = Field(default=30.0, gt=0)

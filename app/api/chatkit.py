@@ -43,7 +43,9 @@ async def chatkit(request: Request) -> Response:
     """Answer one ChatKit request, with JSON or with a stream of Server-Sent Events."""
     services = get_services(request)
     session = await get_session(request, services)
-    parsed = parse_request(await read_body(request, services.settings.max_request_bytes))
+    settings = services.settings
+    body = await read_body(request, settings.max_request_bytes, settings.request_body_timeout)
+    parsed = parse_request(body, services.limits)
     context = get_context(request, session)
     context.metadata = parsed.metadata
     if isinstance(parsed, AttachmentsCreateReq) and not session.features.uploads:
@@ -62,15 +64,18 @@ async def _stream(
 ) -> Response:
     if services.runs.draining:
         raise UnavailableError("The server is restarting. Please try again.")
+    slot = services.streams.open(context.user_id)
     run = services.runs.start(services.server, parsed, context)
     try:
         await run.opened()
-    except TooManyRunsError:  # several began at once, here or on other replicas
-        raise _too_many(context.user_id, context.session_id) from None
+    except BaseException as error:
+        slot.release()
+        if isinstance(error, TooManyRunsError):  # several began at once, here or elsewhere
+            raise _too_many(context.user_id, context.session_id) from None
+        raise
     explicit = request.headers.get(STOP_HEADER, "").lower() == "explicit"
-    return RunResponse(
-        services.runs.read(run, stop_is_explicit=explicit), run.id, services.settings
-    )
+    frames = services.runs.read(run, stop_is_explicit=explicit)
+    return RunResponse(frames, run.id, services.settings, slot)
 
 
 def _check_running(session: ChatSession, services: Services) -> None:

@@ -5,6 +5,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from app.api.streams import OpenStreams
 from app.audit import audit
 from app.auth.hosted import HostedSessions
 from app.auth.identity import Identity
@@ -12,6 +13,7 @@ from app.auth.server_keys import ServerKeys
 from app.auth.sessions import ChatSession, ChatSessions
 from app.chatkit.context import DEFAULT_LOCALE, RequestContext
 from app.chatkit.server import ChatKitServer
+from app.chatkit.server.limits import RequestLimits
 from app.db.database import Database
 from app.db.pool import ConnectionPool
 from app.errors import ForbiddenError, UnauthorizedError
@@ -38,6 +40,8 @@ class Services:
     server_keys: ServerKeys
     uploads: UploadStore
     cleanup: UploadCleanup
+    limits: RequestLimits
+    streams: OpenStreams
     hosted: HostedSessions | None = None
 
 

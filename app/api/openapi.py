@@ -66,6 +66,7 @@ REASONS = {
     401: "The secret or the caller is not known",
     403: "Not from this origin, or not in this session",
     404: "There is no such thing, or it is not yours",
+    408: "The body did not arrive in time",
     409: "It is being worked on already",
     413: "The body is too large",
     415: "The body has the wrong type",
@@ -99,7 +100,7 @@ def error_responses(
     return {status: {"model": model, "description": REASONS[status]} for status in statuses}
 
 
-CHATKIT_ERROR_RESPONSES = error_responses(400, 401, 403, 404, 409, 413, 422, 429, 503)
+CHATKIT_ERROR_RESPONSES = error_responses(400, 401, 403, 404, 408, 409, 413, 422, 429, 503)
 """Those of ``POST /chatkit``."""
 
 

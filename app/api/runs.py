@@ -46,13 +46,19 @@ async def attach(
     204 if nothing is being written. Without ``Last-Event-ID``, or with that of another run, the
     stream begins at the run's first frame. Closing it stops nothing.
     """
-    found = await services.runs.attach(
-        services.server.store,
-        context,
-        thread_id=thread_id,
-        last_event_id=request.headers.get("last-event-id"),
-    )
+    slot = services.streams.open(context.user_id)
+    found = None
+    try:
+        found = await services.runs.attach(
+            services.server.store,
+            context,
+            thread_id=thread_id,
+            last_event_id=request.headers.get("last-event-id"),
+        )
+    finally:
+        if found is None:
+            slot.release()
     if found is None:
         return Response(status_code=204)
     run_id, frames = found
-    return RunResponse(frames, run_id, services.settings)
+    return RunResponse(frames, run_id, services.settings, slot)

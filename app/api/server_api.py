@@ -115,7 +115,7 @@ router = APIRouter(
     route_class=ServerApiRoute,
     # The key comes first: whoever has none learns nothing of what is wrong with the rest.
     dependencies=[Depends(get_server_key)],
-    responses=error_responses(400, 401, 413, 503, model=ErrorBody),
+    responses=error_responses(400, 401, 408, 413, 503, model=ErrorBody),
 )
 NOT_FOUND = error_responses(404, model=ErrorBody)
 

@@ -30,7 +30,7 @@ class SessionResponse(BaseModel):
     "/session",
     summary="Mint a client secret",
     dependencies=[SameOriginDep],
-    responses=error_responses(400, 401, 403, 413, 429, 502, 503),
+    responses=error_responses(400, 401, 403, 408, 413, 429, 502, 503),
 )
 async def create_session(
     request: Request,

@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+import math
+from collections import Counter
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any
@@ -10,14 +12,61 @@ from sse_starlette import ServerSentEvent
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from app.audit import audit
+from app.errors import RateLimitedError
 from app.settings import Settings
 
 RUN_HEADER = "X-ChatKit-Run"
 STOP_HEADER = "X-ChatKit-Stop"
 
+EXTENSION = "app.connections"
+"""Among a scope's extensions, where the server itself ends connections that stand still."""
+
 PING = ServerSentEvent(comment="ping", sep="\n").encode()
 
+STREAMS_RETRY_AFTER = 5
+"""After how many seconds it is worth asking whether a stream has ended."""
+
 logger = logging.getLogger("app.streams")
+
+
+class OpenStreams:
+    """How many streams are open for each user on this replica; with 0 there is no ``limit``."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._open: Counter[str] = Counter()
+
+    def open(self, user_id: str) -> "StreamSlot":
+        """Return a place for one more stream, to be released; raises ``RateLimitedError``."""
+        if self._limit and self._open[user_id] >= self._limit:
+            audit("rate_limited", user_id=user_id, limit="user_streams")
+            raise RateLimitedError(
+                "Too many answers are open for you. Please close some pages.",
+                retry_after=STREAMS_RETRY_AFTER,
+            )
+        self._open[user_id] += 1
+        return StreamSlot(self, user_id)
+
+    def close(self, user_id: str) -> None:
+        """Take note that a stream has ended."""
+        self._open[user_id] -= 1
+        if self._open[user_id] <= 0:
+            del self._open[user_id]
+
+
+class StreamSlot:
+    """A place for one stream."""
+
+    def __init__(self, streams: OpenStreams, user_id: str) -> None:
+        self._streams: OpenStreams | None = streams
+        self._user_id = user_id
+
+    def release(self) -> None:
+        """Give the place back; harmless if that was done already."""
+        streams, self._streams = self._streams, None
+        if streams is not None:
+            streams.close(self._user_id)
 
 
 class RunResponse(Response):
@@ -31,9 +80,14 @@ class RunResponse(Response):
     media_type = "text/event-stream"
 
     def __init__(
-        self, frames: AsyncGenerator[bytes, None], run_id: str, settings: Settings
+        self,
+        frames: AsyncGenerator[bytes, None],
+        run_id: str,
+        settings: Settings,
+        slot: StreamSlot | None = None,
     ) -> None:
         self._frames = frames
+        self._slot = slot
         self._heartbeat = settings.stream_heartbeat
         self._send_timeout = settings.stream_send_timeout
         self.background = None
@@ -49,10 +103,19 @@ class RunResponse(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the stream; a peer that takes nothing any more is let go, the run is not."""
+        try:
+            await self._send_all(scope, receive, send)
+        finally:
+            if self._slot is not None:
+                self._slot.release()
+
+    async def _send_all(self, scope: Scope, receive: Receive, send: Send) -> None:
+        is_watched = EXTENSION in (scope.get("extensions") or {})
+        send_timeout = math.inf if is_watched else self._send_timeout
         await send(
             {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
         )
-        peer = _Peer(receive, send, self._heartbeat, self._send_timeout)
+        peer = _Peer(receive, send, self._heartbeat, send_timeout)
         try:
             async with aclosing(self._frames) as frames:
                 async for chunk in frames:
@@ -115,7 +178,9 @@ class _Peer:
         if not self._sending and silent >= limit:
             self._ping = self._loop.create_task(self.send(PING))
             silent, limit = 0.0, min(self._send_timeout, self._heartbeat)
-        self._timer = self._loop.call_later(max(limit - silent, 0.001), self._look)
+        # A server that watches its connections ends a send that hangs by itself.
+        wait = limit - silent if math.isfinite(limit) else self._heartbeat
+        self._timer = self._loop.call_later(max(wait, 0.001), self._look)
 
     def _let_go(self, _: object = None) -> None:
         if not self.is_gone:

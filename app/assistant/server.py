@@ -60,13 +60,13 @@ class AssistantServer(ChatKitServer[RequestContext]):
         context: RequestContext,
     ) -> AsyncIterator[ThreadStreamEvent]:
         """Yield the agent's answer to the thread as it stands, and set the title of a new one."""
-        history = await self.load_history(thread, context, input_user_message)
+        history, is_whole = await self.load_history(thread, context, input_user_message)
         agent_context = AgentContext[RequestContext](
             thread=thread,
             store=self.store,
             request_context=context,
             chatkit_loaded_history=history,
-            chatkit_history_is_whole=len(history) < self.settings.history_items,
+            chatkit_history_is_whole=is_whole,
         )
         files = ThreadFiles(self.attachment_store, context, self.models.readable_files)
         run_config = self.create_run_config(thread, input_user_message)
@@ -108,13 +108,16 @@ class AssistantServer(ChatKitServer[RequestContext]):
 
     async def load_history(
         self, thread: ThreadMetadata, context: RequestContext, message: UserMessageItem | None
-    ) -> list[ThreadItem]:
-        """Return the newest items of the thread, oldest first; ``message`` is the last."""
+    ) -> tuple[list[ThreadItem], bool]:
+        """Return the newest items of the thread, oldest first, and whether they are all it has.
+
+        ``message`` is the last.
+        """
         if message is not None and isinstance(thread, Thread):
-            return [message]  # the thread is new
+            return [message], True  # the thread is new
         limit = self.settings.history_items
         page = await self.store.load_thread_items(thread.id, None, limit, "desc", context)
-        return page.data[::-1]
+        return page.data[::-1], not page.has_more
 
     def create_run_config(
         self, thread: ThreadMetadata, message: UserMessageItem | None

@@ -29,6 +29,7 @@ from app.chatkit.protocol.items import (
     is_hidden,
     now,
 )
+from app.chatkit.protocol.page_size import MAX_PAGE_BYTES, Pauses
 from app.chatkit.protocol.requests import AttachmentCreateParams
 from app.chatkit.protocol.serialization import dump_wire, join_page
 
@@ -284,19 +285,28 @@ class Store(ABC, Generic[TContext]):
 
         A page is full as long as there are more visible items, however many hidden ones lie
         between them. No more is read than what is wanted, so that the page ends where a read ended:
-        the store's own cursor is the page's.
+        the store's own cursor is the page's. It ends early where it comes to ``MAX_PAGE_BYTES``.
         """
-        visible: list[ThreadItem] = []
-        cursor, more = after, True
-        while more and len(visible) < limit:
+        visible: list[bytes] = []
+        size, cursor, more = 0, after, True
+        pause = Pauses()
+        while more and len(visible) < limit and size < MAX_PAGE_BYTES:
             page = await self.load_thread_items(
                 thread_id, cursor, limit - len(visible), order, context
             )
-            visible.extend(item for item in page.data if not is_hidden(item))
             more, cursor = page.has_more and bool(page.data), _next_cursor(page)
-        return join_page(
-            [dump_wire(item) for item in visible], has_more=more, after=cursor if more else None
-        )
+            # A cursor of the store's own cannot be had for an item within the page.
+            may_end = bool(page.data) and cursor == page.data[-1].id
+            for item in page.data:
+                if size >= MAX_PAGE_BYTES and may_end:
+                    more = True
+                    break
+                cursor = item.id if may_end else cursor
+                if not is_hidden(item):
+                    visible.append(dump_wire(item))
+                    size += len(visible[-1])
+                    await pause.after(len(visible[-1]))
+        return join_page(visible, has_more=more, after=cursor if more else None)
 
     async def chatkit_scan_items(
         self, thread_id: str, context: TContext

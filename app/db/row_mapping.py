@@ -24,6 +24,14 @@ _ATTACHMENT: TypeAdapter[Attachment] = TypeAdapter(Attachment)
 _STATUS: TypeAdapter[ThreadStatus] = TypeAdapter(ThreadStatus)
 
 
+class FileLinkReader(Protocol):
+    """Puts fresh links into stored JSON."""
+
+    def show(self, data: bytes) -> bytes:
+        """Return stored JSON with fresh links."""
+        ...
+
+
 class FileLinks(Protocol):
     """Keeps links that age out of what is stored; ``app.uploads.file_urls.FileUrls`` does."""
 
@@ -31,8 +39,8 @@ class FileLinks(Protocol):
         """Return JSON to store."""
         ...
 
-    def show(self, data: bytes, public_url: str, user_id: str) -> bytes:
-        """Return stored JSON with fresh links."""
+    def reader(self, public_url: str, user_id: str) -> FileLinkReader:
+        """Return what puts fresh links into stored JSON, for one answer to one user."""
         ...
 
     def find_attachment_id(self, url: str) -> str | None:
@@ -50,12 +58,11 @@ class RowMapping:
         """Return JSON to store, without links that age."""
         return (self._links.hide(data, context.user_id) if self._links else data).decode()
 
-    def show(self, data: str, context: RequestContext) -> bytes:
-        """Return stored JSON with fresh links."""
-        stored = data.encode()
-        return (
-            self._links.show(stored, context.public_url, context.user_id) if self._links else stored
-        )
+    def reader(self, context: RequestContext) -> FileLinkReader | None:
+        """Return what puts fresh links into the items of one answer."""
+        if self._links is None:
+            return None
+        return self._links.reader(context.public_url, context.user_id)
 
     def to_new_item(self, item: ThreadItem, context: RequestContext) -> NewItem:
         """Return an item as it is stored."""
@@ -69,18 +76,18 @@ class RowMapping:
         data = self.hide(dump_wire(item, exclude_none=not is_hidden(item)), context)
         return NewItem(item.id, item.type, is_hidden(item), data, private, item.created_at)
 
-    def to_item(self, row: ItemRow, context: RequestContext) -> ThreadItem:
+    def to_item(self, row: ItemRow, reader: FileLinkReader | None) -> ThreadItem:
         """Return a stored item."""
-        item = _ITEM.validate_json(self.show(row.data, context))
+        item = _ITEM.validate_json(show(row.data, reader))
         if row.private is not None and isinstance(item, UserMessageItem):
             kept = json.loads(row.private)
             for attachment in item.attachments:
                 attachment.metadata = kept.get(attachment.id)
         return item
 
-    def to_attachment(self, row: AttachmentRow, context: RequestContext) -> Attachment:
+    def to_attachment(self, row: AttachmentRow, reader: FileLinkReader | None) -> Attachment:
         """Return a stored attachment."""
-        attachment = _ATTACHMENT.validate_json(self.show(row.data, context))
+        attachment = _ATTACHMENT.validate_json(show(row.data, reader))
         if row.private is not None:
             attachment.metadata = json.loads(row.private)
         return attachment
@@ -89,6 +96,12 @@ class RowMapping:
         """Return an attachment as it is stored."""
         data = self.hide(dump_wire(attachment), context)
         return AttachmentRow(attachment.id, data, to_json(attachment.metadata))
+
+
+def show(data: str, reader: FileLinkReader | None) -> bytes:
+    """Return stored JSON with fresh links."""
+    stored = data.encode()
+    return stored if reader is None else reader.show(stored)
 
 
 def to_json(value: Any) -> str | None:

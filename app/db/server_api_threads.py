@@ -11,9 +11,10 @@ from datetime import datetime
 from typing import NamedTuple, TypeVar
 
 from app.chatkit.errors import NotFoundError
+from app.chatkit.protocol.page_size import MAX_PAGE_BYTES, Pauses
 from app.db.database import Database
 from app.db.row_mapping import FileLinks
-from app.db.statements.pages import Order, beyond, by_seq
+from app.db.statements.pages import Order, beyond, by_seq, page_within
 
 SHOWN_TYPES = [
     "user_message",
@@ -47,6 +48,7 @@ class _ThreadPageRow(NamedTuple):
     title: str | None
     status: str | None
     created_at: datetime | None
+    fetched: int | None
     cursor_found: bool
 
 
@@ -60,6 +62,7 @@ class _ItemPageRow(NamedTuple):
     id: str | None
     user_id: str | None
     data: str | None
+    fetched: int | None
     found: bool
     cursor_found: bool
 
@@ -82,10 +85,15 @@ class Cursor:
         """Whether the rows are read from the newest on."""
         return (self.order == "desc") != self.backwards
 
-    def arrange(self, rows: Sequence[RowT], limit: int) -> tuple[list[RowT], bool]:
-        """Return the page in its order, from a read of one row more, and whether there is more."""
+    def arrange(
+        self, rows: Sequence[RowT], limit: int, fetched: int | None
+    ) -> tuple[list[RowT], bool]:
+        """Return the page in its order, and whether there is more.
+
+        Of a read of one row more there were ``fetched``, of which the last may be left out.
+        """
         shown = list(rows[:limit])
-        return (shown[::-1] if self.backwards else shown), len(rows) > limit
+        return (shown[::-1] if self.backwards else shown), (fetched or 0) > len(shown)
 
 
 _FIND = f"SELECT {_COLUMNS} FROM threads WHERE id = $1 ORDER BY seq LIMIT 1"
@@ -93,35 +101,54 @@ _FIND = f"SELECT {_COLUMNS} FROM threads WHERE id = $1 ORDER BY seq LIMIT 1"
 
 @functools.cache
 def _list_threads(*, of_user: bool, newest_first: bool) -> str:
-    """Return the statement: ``$1`` cursor, ``$2`` limit, ``$3`` owner. There is always a row."""
-    owner = "user_id = $3 AND " if of_user else ""
+    """Return the statement: ``$1`` cursor, ``$2`` limit, ``$3`` bytes, ``$4`` owner.
+
+    There is always a row.
+    """
+    owner = "user_id = $4 AND " if of_user else ""
     order = by_seq(newest_first)
+    page = page_within(
+        f"{_COLUMNS}, seq",
+        f"threads WHERE {owner}{beyond('edge', newest_first=newest_first)}",
+        newest_first=newest_first,
+        limit="$2",
+        size="coalesce(octet_length(title), 0)",
+        most="$3",
+    )
     return f"""
 WITH edge AS (SELECT seq FROM threads WHERE {owner}id = $1 ORDER BY seq LIMIT 1)
-SELECT {", ".join(f"page.{each}" for each in OwnedThread._fields)},
+SELECT {", ".join(f"page.{each}" for each in OwnedThread._fields)}, page.fetched,
   $1::text IS NULL OR EXISTS (SELECT 1 FROM edge) AS cursor_found
 FROM (VALUES (1)) AS always LEFT JOIN LATERAL (
-  SELECT {_COLUMNS}, seq FROM threads
-  WHERE {owner}{beyond("edge", newest_first=newest_first)} ORDER BY seq {order} LIMIT $2
+  {page}
 ) AS page ON true
 ORDER BY page.seq {order}"""
 
 
 @functools.cache
 def _list_items(*, newest_first: bool) -> str:
-    """Return the statement: ``$1`` thread, ``$2`` cursor, ``$3`` limit, ``$4`` types."""
+    """Return the statement: ``$1`` thread, ``$2`` cursor, ``$3`` limit, ``$4`` types, ``$5`` bytes.
+
+    There is always a row.
+    """
     order = by_seq(newest_first)
     mine = "user_id = (SELECT user_id FROM thread) AND thread_id = $1"
+    page = page_within(
+        "id, user_id, data::text AS data, seq",
+        f"thread_items WHERE {mine} AND type = ANY($4::text[]) AND NOT hidden "
+        f"AND {beyond('edge', newest_first=newest_first)}",
+        newest_first=newest_first,
+        limit="$3",
+        size="octet_length(data)",
+        most="$5",
+    )
     return f"""
 WITH thread AS (SELECT user_id FROM threads WHERE id = $1 ORDER BY seq LIMIT 1),
 edge AS (SELECT seq FROM thread_items WHERE {mine} AND id = $2)
-SELECT page.id, page.user_id, page.data, EXISTS (SELECT 1 FROM thread) AS found,
+SELECT page.id, page.user_id, page.data, page.fetched, EXISTS (SELECT 1 FROM thread) AS found,
   $2::text IS NULL OR EXISTS (SELECT 1 FROM edge) AS cursor_found
 FROM (VALUES (1)) AS always LEFT JOIN LATERAL (
-  SELECT id, user_id, data, seq FROM thread_items
-  WHERE {mine} AND type = ANY($4::text[]) AND NOT hidden
-    AND {beyond("edge", newest_first=newest_first)}
-  ORDER BY seq {order} LIMIT $3
+  {page}
 ) AS page ON true
 ORDER BY page.seq {order}"""
 
@@ -150,12 +177,12 @@ class ServerApiThreads:
         edge = cursor.after or cursor.before
         owner = [] if user_id is None else [user_id]
         rows = await self._database.fetch_across_owners(
-            "server_api", _ThreadPageRow, sql, edge, limit + 1, *owner
+            "server_api", _ThreadPageRow, sql, edge, limit + 1, MAX_PAGE_BYTES, *owner
         )
         if not rows[0].cursor_found:
             raise NotFoundError(f"Thread {edge} not found")
         threads = [OwnedThread._make(row[:5]) for row in rows if row.id is not None]
-        return cursor.arrange(threads, limit)
+        return cursor.arrange(threads, limit, rows[0].fetched)
 
     async def list_items(
         self, thread_id: str, cursor: Cursor, limit: int, *, public_url: str
@@ -167,12 +194,19 @@ class ServerApiThreads:
         edge = cursor.after or cursor.before
         sql = _list_items(newest_first=cursor.newest_first)
         rows = await self._database.fetch_across_owners(
-            "server_api", _ItemPageRow, sql, thread_id, edge, limit + 1, SHOWN_TYPES
+            "server_api", _ItemPageRow, sql, thread_id, edge, limit + 1, SHOWN_TYPES, MAX_PAGE_BYTES
         )
         if not rows[0].found:
             raise NotFoundError(f"Thread {thread_id} not found")
         if not rows[0].cursor_found:
             raise NotFoundError(f"Item {edge} not found")
         items = [_OwnedItem._make(row[:3]) for row in rows if row.id is not None]
-        page, more = cursor.arrange(items, limit)
-        return [self._links.show(row.data.encode(), public_url, row.user_id) for row in page], more
+        page, more = cursor.arrange(items, limit, rows[0].fetched)
+        shown: list[bytes] = []
+        pause = Pauses()
+        reader = self._links.reader(public_url, page[0].user_id) if page else None
+        for row in page:
+            data = row.data.encode()
+            shown.append(reader.show(data) if reader else data)
+            await pause.after(len(data))
+        return shown, more

@@ -22,12 +22,13 @@ from app.chatkit.protocol.items import (
     UserMessageItem,
 )
 from app.chatkit.protocol.own_classes import to_own_item
+from app.chatkit.protocol.page_size import MAX_PAGE_BYTES, Pauses, within_bytes
 from app.chatkit.protocol.serialization import clean_text, join_page
 from app.chatkit.store import Store, create_mark
 from app.db.database import Database, RowT
 from app.db.pending_items import PendingItems
 from app.db.pool import IntegrityError
-from app.db.row_mapping import FileLinks, RowMapping, to_json, to_thread, to_thread_row
+from app.db.row_mapping import FileLinks, RowMapping, show, to_json, to_thread, to_thread_row
 from app.db.statements import attachments as attachment_sql
 from app.db.statements import items as item_sql
 from app.db.statements import threads as thread_sql
@@ -35,6 +36,8 @@ from app.db.statements.fence import Fenced, Statement, Written
 from app.db.statements.items import Begun, ItemPageRow
 from app.db.statements.pages import Order
 
+MAX_READ_BYTES = 4 * MAX_PAGE_BYTES
+"""What is read of a thread at a time for the server itself, such as the model's input."""
 TOO_MANY = "Too many answers are being written for you. Please wait until one is finished."
 
 
@@ -122,10 +125,13 @@ class PostgresStore(Store[RequestContext]):
         self, limit: int, after: str | None, order: str, context: RequestContext
     ) -> Page[ThreadMetadata]:
         """Return a page of the owner's threads, by creation."""
-        rows = await self._fetch(context, thread_sql.list_page(after, limit + 1, _order(order)))
+        statement = thread_sql.list_page(after, limit + 1, _order(order), max_bytes=MAX_PAGE_BYTES)
+        rows = await self._fetch(context, statement)
         if not rows[0].cursor_found:
             raise NotFoundError(f"Thread {after} not found")
-        return _to_page([to_thread(row.thread) for row in rows if row.thread], limit)
+        return _to_page(
+            [to_thread(row.thread) for row in rows if row.thread], limit, rows[0].fetched
+        )
 
     async def delete_thread(self, thread_id: str, context: RequestContext) -> None:
         """Delete a thread and everything in it; raises ``NotFoundError``."""
@@ -144,8 +150,13 @@ class PostgresStore(Store[RequestContext]):
         rows = await self._list_items(thread_id, after, limit, order, context, visible=False)
         if not rows[0].cursor_found:
             raise NotFoundError(f"Item {after} not found")
-        items = [self._mapping.to_item(row.item, context) for row in rows if row.item]
-        return _to_page(items, limit)
+        reader = self._mapping.reader(context)
+        items: list[ThreadItem] = []
+        pause = Pauses()
+        for item in (row.item for row in rows if row.item):
+            items.append(self._mapping.to_item(item, reader))
+            await pause.after(len(item.data))
+        return _to_page(items, limit, rows[0].fetched)
 
     async def chatkit_load_items_json(
         self, thread_id: str, after: str | None, limit: int, order: str, context: RequestContext
@@ -164,12 +175,18 @@ class PostgresStore(Store[RequestContext]):
             if order == "desc":
                 rows = await self._list_items(thread_id, None, limit, order, context, visible=True)
         found = [row.item for row in rows if row.item]
-        stored = [(item.id, self._mapping.show(item.data, context)) for item in found]
+        reader = self._mapping.reader(context)
+        stored: list[tuple[str, bytes]] = []
+        pause = Pauses()
+        for item in found:
+            stored.append((item.id, show(item.data, reader)))
+            await pause.after(len(item.data))
         items = pending.join(stored, after)
-        shown = items[:limit]
+        shown = list(within_bytes(items[:limit], lambda each: len(each[1])))
+        fetched = (rows[0].fetched or 0) if rows else 0
         return join_page(
             [data for _, data in shown],
-            has_more=len(items) > limit,
+            has_more=len(items) > len(shown) or fetched > len(stored),
             after=shown[-1][0] if shown else None,
         )
 
@@ -185,7 +202,12 @@ class PostgresStore(Store[RequestContext]):
     ) -> list[ItemPageRow]:
         """Return a page with one item more than ``limit``; raises ``NotFoundError``."""
         statement = item_sql.list_page(
-            thread_id, after, limit + 1, _order(order), visible_only=visible
+            thread_id,
+            after,
+            limit + 1,
+            _order(order),
+            visible_only=visible,
+            max_bytes=MAX_PAGE_BYTES if visible else MAX_READ_BYTES,
         )
         rows = await self._fetch(context, statement)
         if not rows[0].found:
@@ -197,7 +219,7 @@ class PostgresStore(Store[RequestContext]):
         rows = await self._fetch(context, item_sql.load(thread_id, item_id))
         if not rows:
             raise NotFoundError(f"Item {item_id} not found")
-        return self._mapping.to_item(rows[0], context)
+        return self._mapping.to_item(rows[0], self._mapping.reader(context))
 
     async def add_thread_item(
         self, thread_id: str, item: ThreadItem, context: RequestContext
@@ -307,7 +329,8 @@ class PostgresStore(Store[RequestContext]):
     ) -> list[Attachment]:
         """Return attachments in the given order; raises ``NotFoundError``."""
         rows = await self._fetch(context, attachment_sql.load(attachment_ids))
-        found = {row.id: self._mapping.to_attachment(row, context) for row in rows}
+        reader = self._mapping.reader(context)
+        found = {row.id: self._mapping.to_attachment(row, reader) for row in rows}
         wanted = [clean_text(each) for each in attachment_ids]
         for each in wanted:
             if each not in found:
@@ -373,8 +396,11 @@ def _order(order: str) -> Order:
     return "asc" if order == "asc" else "desc"
 
 
-def _to_page(found: list[Any], limit: int) -> Page[Any]:
-    """Return a page of at most ``limit`` from a read of one more than that."""
+def _to_page(found: list[Any], limit: int, fetched: int | None) -> Page[Any]:
+    """Return a page of at most ``limit`` from a read of one more than that.
+
+    ``fetched`` is how many there were up to then, of which the last may be left out.
+    """
     shown = found[:limit]
-    has_more = len(found) > limit
+    has_more = (fetched or 0) > len(shown)
     return Page(data=shown, has_more=has_more, after=shown[-1].id if has_more else None)

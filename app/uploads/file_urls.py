@@ -5,9 +5,8 @@ file it is, and until when. So an ``<img>`` needs no header, and nobody reads a 
 Equal inputs give equal URLs for a while, so that a browser can cache what they lead to.
 
 What is stored never holds a URL that ages: ``hide`` puts ``attachment:<id>`` in its place, ``show``
-a fresh URL of the reader's own: a ``preview_url`` leads to the preview, a ``url`` to the file. Both
-work on the bytes of JSON, in which a quotation mark within a text is always escaped: no text can
-pass for a field.
+a fresh URL of the reader's own. Both look at the fields that lead to files, and at no others: the
+``preview_url`` of an image that was attached, the ``url`` of an image that was generated.
 """
 
 import base64
@@ -17,21 +16,20 @@ import json
 import math
 import re
 import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESSIV
+from pydantic_core import from_json, to_json
 
 from app.errors import ForbiddenError
 
 Purpose = Literal["uploads", "files", "previews"]
 
 SCHEME = "attachment"
-_STORED = re.compile(rb'"(preview_url|url)":( ?)"attachment:([A-Za-z0-9_-]{1,128})"')
-_SHOWN = re.compile(
-    rb'"(preview_url|url)":( ?)"https?://[^"\\]{1,512}/api/(previews|files)/([\w-]{20,800})"'
-)
+_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,29 +91,88 @@ class FileUrls:
         if b"/api/previews/" not in data and b"/api/files/" not in data:
             return data
 
-        def replace(match: re.Match[bytes]) -> bytes:
-            purpose = "files" if match[3] == b"files" else "previews"
-            content = self._decrypt(purpose, match[4].decode())
+        def to_stored(url: str, _: Purpose) -> str | None:
+            match url.rsplit("/", 3):
+                case [_, "api", "files" | "previews" as purpose, token]:
+                    content = self._decrypt(purpose, token)
+                case _:
+                    return None
             if content is None or content[0] != user_id:
-                return match[0]
-            return b'"%b":%b"attachment:%b"' % (match[1], match[2], content[1].encode())
+                return None
+            return f"{SCHEME}:{content[1]}"
 
-        return _SHOWN.sub(replace, data)
+        return _replace_links(data, to_stored)
+
+    def reader(self, public_url: str, user_id: str) -> "LinkReader":
+        """Return what puts fresh URLs into JSON for one answer to one user."""
+        return LinkReader(self, public_url, user_id)
 
     def show(self, data: bytes, public_url: str, user_id: str) -> bytes:
-        """Return JSON with fresh URLs in place of ``attachment:<id>``.
+        """Return JSON with fresh URLs in place of ``attachment:<id>``; see ``LinkReader``."""
+        return self.reader(public_url, user_id).show(data)
 
-        They are for the user's own files: an id of somebody else's leads to nothing.
-        """
-        if b'"attachment:' not in data or not public_url:
+
+class LinkReader:
+    """Puts fresh URLs in the place of ``attachment:<id>``: each file's is made once.
+
+    They are for the user's own files: an id of somebody else's leads to nothing.
+    """
+
+    def __init__(self, urls: FileUrls, public_url: str, user_id: str) -> None:
+        self._urls = urls
+        self._public_url = public_url
+        self._user_id = user_id
+        self._made: dict[tuple[str, Purpose], str] = {}
+
+    def show(self, data: bytes) -> bytes:
+        """Return JSON as the reader gets it."""
+        if b'"attachment:' not in data or not self._public_url:
             return data
+        return _replace_links(data, self._to_url)
 
-        def replace(match: re.Match[bytes]) -> bytes:
-            purpose = "files" if match[1] == b"url" else "previews"
-            url = self.make(purpose, public_url, user_id, match[3].decode())
-            return b'"%b":%b"%b"' % (match[1], match[2], url.encode())
+    def _to_url(self, stored: str, purpose: Purpose) -> str | None:
+        scheme, _, attachment_id = stored.partition(":")
+        if scheme != SCHEME or not _ID.fullmatch(attachment_id):
+            return None
+        url = self._made.get((attachment_id, purpose))
+        if url is None:
+            url = self._urls.make(purpose, self._public_url, self._user_id, attachment_id)
+            self._made[attachment_id, purpose] = url
+        return url
 
-        return _STORED.sub(replace, data)
+
+def _replace_links(data: bytes, change: Callable[[str, Purpose], str | None]) -> bytes:
+    """Return the JSON of an item or attachment with its links changed, where ``change`` does."""
+    value: Any = from_json(data)
+    has_changed = False
+    for holder, name, purpose in _find_links(value):
+        link: Any = holder.get(name)
+        changed = change(link, purpose) if isinstance(link, str) else None
+        if changed is not None:
+            holder[name] = changed
+            has_changed = True
+    return to_json(value) if has_changed else data
+
+
+def _find_links(value: Any) -> Iterator[tuple[dict[str, Any], str, Purpose]]:
+    """Yield where the links to files of ours are, and what they are for.
+
+    Nowhere else: what a page attaches to a mention, say, is data, whatever its fields are called.
+    """
+    if not isinstance(value, dict):
+        return
+    fields = cast("dict[str, Any]", value)
+    match fields.get("type"):
+        case "user_message":
+            attachments = fields.get("attachments")
+            for each in cast("list[Any]", attachments) if isinstance(attachments, list) else []:
+                yield from _find_links(each)
+        case "generated_image" if isinstance(fields.get("image"), dict):
+            yield fields["image"], "url", "files"
+        case "image":
+            yield fields, "preview_url", "previews"
+        case _:
+            pass
 
 
 def _encode(data: bytes) -> str:

@@ -416,16 +416,17 @@ def test_nul_is_replaced_wherever_it_is_escaped() -> None:
     assert request.metadata == {"m\ufffd": "\ufffd\ufffd"}
 
 
-async def test_text_of_a_megabyte_goes_through_when_it_is_sent() -> None:
-    long = "äx" * (MEGABYTE // 2)
+async def test_long_text_goes_through_when_it_is_sent() -> None:
+    long = "äx" * 100_000
     server = await create_server()
     events = await process(server, body("threads.create", input=message(long, quoted_text=long)))
     assert events[1]["item"]["content"][0]["text"] == long
     thread_id = events[0]["thread"]["id"]
     [page] = await process(server, body("items.list", thread_id=thread_id))
     assert page["data"][-1]["quoted_text"] == long
-    [thread] = await process(server, body("threads.update", thread_id=thread_id, title=long))
-    assert thread["title"] == long
+    title = long[:500]
+    [thread] = await process(server, body("threads.update", thread_id=thread_id, title=title))
+    assert thread["title"] == title
 
 
 ID_FIELDS: list[tuple[str, dict[str, Any], str]] = [

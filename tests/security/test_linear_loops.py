@@ -412,7 +412,7 @@ WORK: dict[str, tuple[Work, Make, int]] = {
         lambda n: dump_wire(
             AssistantMessageItem(**BASE, content=[AssistantMessageContent(text="x")] * n)
         ),
-        500,
+        200,
     ),
     "offline model": (
         lambda text: plan_answer(Conversation(user_texts=[text]), ["get_weather"]),

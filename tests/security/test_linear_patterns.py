@@ -18,6 +18,7 @@ from app.api import files, openapi
 from app.chatkit import actions
 from app.chatkit.agents import fences, refusals
 from app.chatkit.protocol import serialization
+from app.chatkit.server import limits
 from app.chatkit.widgets import templates
 from app.db import embedded
 from app.providers import provider_model, smaller_input, title_cleaning
@@ -109,16 +110,12 @@ PATTERNS: dict[str, tuple[list[Work], tuple[str, ...], int]] = {
     ),
     "observability.py _ACCEPTABLE_ID": ([observability._ACCEPTABLE_ID.fullmatch], ("a", "-"), 1),
     "observability.py _LINK": ([observability.hide_link], ("/api/files/", "a", "/", "\n"), 1),
-    "uploads/file_urls.py _STORED": (
-        [as_bytes(file_urls._STORED.findall)],
-        ('"url":', '"attachment:', '"', "a", " "),
+    "chatkit/server/limits.py _TEXT": (
+        [as_bytes(lambda data: limits._TEXT.sub(b"", data))],
+        ('"', "\\", "a", ",", '\\"'),
         1,
     ),
-    "uploads/file_urls.py _SHOWN": (
-        [as_bytes(file_urls._SHOWN.findall)],
-        ('"url":"', "https://", "/api/files/", "a", '"'),
-        1,
-    ),
+    "uploads/file_urls.py _ID": ([file_urls._ID.fullmatch], ("a", "-", ":"), 1),
     "uploads/previews.py _SEGMENT": (
         [as_bytes(previews._SEGMENT.findall)],
         ("\xff", "\xda", "\xd8", "\x00", "\xff\xda\x00\x02"),

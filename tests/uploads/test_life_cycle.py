@@ -467,20 +467,48 @@ async def test_generated_image_is_kept_and_linked(room: Room) -> None:
 
 async def test_url_leads_to_the_file_and_preview_url_to_its_preview(room: Room) -> None:
     urls, owner = room.uploads.urls, room.context.user_id
-    stored = b'{"url":"attachment:atc_1","preview_url": "attachment:atc_1"}'
-    shown = urls.show(stored, PUBLIC_URL, owner)
-    found = json.loads(shown)
-    assert found["url"].startswith(f"{PUBLIC_URL}/api/files/")
-    assert found["preview_url"].startswith(f"{PUBLIC_URL}/api/previews/")
-    assert {urls.find_attachment_id(each) for each in found.values()} == {"atc_1"}
-    assert urls.hide(shown, owner) == stored
+    image = b'{"type":"generated_image","image":{"url":"attachment:atc_1"}}'
+    sent = b'{"type":"user_message","attachments":[{"type":"image","preview_url":"%b"}]}'
+    sent %= b"attachment:atc_1"
+    shown_image = urls.show(image, PUBLIC_URL, owner)
+    shown = urls.show(sent, PUBLIC_URL, owner)
+    url = json.loads(shown_image)["image"]["url"]
+    preview_url = json.loads(shown)["attachments"][0]["preview_url"]
+    assert url.startswith(f"{PUBLIC_URL}/api/files/")
+    assert preview_url.startswith(f"{PUBLIC_URL}/api/previews/")
+    assert {urls.find_attachment_id(each) for each in (url, preview_url)} == {"atc_1"}
+    assert urls.hide(shown, owner) == sent
+    assert urls.hide(shown_image, owner) == image
     assert urls.hide(shown, "somebody else") == shown
     # What was made when generated images led to their previews.
-    before = json.dumps({"url": found["preview_url"]}).encode()
-    assert urls.hide(before, owner) == b'{"url": "attachment:atc_1"}'
+    before = shown_image.replace(url.encode(), preview_url.encode())
+    assert urls.hide(before, owner) == image
     # A token for one purpose is none for the other.
-    mixed = shown.replace(b"/api/files/", b"/api/previews/")
+    mixed = shown_image.replace(b"/api/files/", b"/api/previews/")
     assert b"/api/previews/" in urls.hide(mixed, owner)
+
+
+async def test_links_are_made_only_where_files_are_and_once_a_file(room: Room) -> None:
+    urls, made = room.uploads.urls, []
+    make = urls.make
+
+    def count(*args: Any) -> str:
+        made.append(args)
+        return make(*args)
+
+    urls.make = count  # type: ignore[method-assign]
+    files = [{"type": "image", "preview_url": "attachment:atc_1"}] * 100
+    data = [{"url": "attachment:atc_1", "preview_url": "attachment:atc_1"}] * 1000
+    message = {"type": "user_message", "attachments": files, "content": [{"data": data}]}
+    stored = json.dumps(message).encode()
+    reader = urls.reader(PUBLIC_URL, room.context.user_id)
+    shown = [json.loads(reader.show(stored)) for _ in range(10)]
+    assert len(made) == 1
+    assert {each["content"][0]["data"][0]["url"] for each in shown} == {"attachment:atc_1"}
+    assert len({each["preview_url"] for item in shown for each in item["attachments"]}) == 1
+    for harmless in (b'{"type":"widget","url":"attachment:a"}', b'["attachment:a"]', b"1"):
+        assert reader.show(harmless) == harmless
+    assert len(made) == 1
 
 
 async def test_generated_image_is_kept_whatever_users_may_attach(make_room: MakeRoom) -> None:
@@ -509,7 +537,7 @@ async def test_generated_image_stays_as_long_as_its_thread(room: Room) -> None:
     await room.cleanup(keep=0).tidy()
     assert list(await room.states()) == [attachment_id]
     page = await room.store.chatkit_load_items_json(thread.id, None, 9, "asc", room.context)
-    assert f'"url": "{PUBLIC_URL}/api/files/'.encode() in page
+    assert f'"url":"{PUBLIC_URL}/api/files/'.encode() in page
     await room.store.delete_thread(thread.id, room.context)
     await room.cleanup(keep=3600).tidy()
     assert room.stored() == []

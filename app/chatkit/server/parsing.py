@@ -6,28 +6,35 @@ from pydantic_core import from_json
 from app.chatkit.errors import InvalidRequestError
 from app.chatkit.protocol.requests import REQUEST_ADAPTER, ChatKitReq
 from app.chatkit.protocol.serialization import clean_json
+from app.chatkit.server.limits import RequestLimits, check_limits, check_size
 
+DEFAULT_LIMITS = RequestLimits()
 DEFAULT_PAGE_SIZE = 20
 MAX_PAGE_SIZE = 100
 MAX_ERROR_TEXT = 500
 """How much of what a client sent an error message repeats, in characters."""
 
 
-def parse_request(body: str | bytes | bytearray) -> ChatKitReq:
+def parse_request(
+    body: str | bytes | bytearray, limits: RequestLimits = DEFAULT_LIMITS
+) -> ChatKitReq:
     """Return the request in ``body``; raises ``InvalidRequestError`` that names the field.
 
     Escaped NUL characters become U+FFFD: neither Postgres nor a model has use for them.
     """
     data = body.encode(errors="surrogatepass") if isinstance(body, str) else bytes(body)
+    check_size(data)
     try:
         if b"NaN" in data or b"Infinity" in data:
             # The parser below takes these words for numbers, but JSON has no such numbers.
             from_json(data, allow_inf_nan=False)
-        return REQUEST_ADAPTER.validate_json(clean_json(data))
+        request = REQUEST_ADAPTER.validate_json(clean_json(data))
     except ValidationError as error:
         raise _describe_invalid(error) from None
     except ValueError as error:
         raise InvalidRequestError(f"Invalid JSON: {error}") from None
+    check_limits(request, limits)
+    return request
 
 
 def _describe_invalid(error: ValidationError) -> InvalidRequestError:

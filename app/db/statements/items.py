@@ -7,7 +7,7 @@ from typing import NamedTuple
 from app.chatkit.context import RunIdentity
 from app.chatkit.store import MARK_PREFIX
 from app.db.statements.fence import FENCE, HOLDS, WRITTEN, Fenced, Statement, Written
-from app.db.statements.pages import Order, beyond, by_seq
+from app.db.statements.pages import Order, beyond, by_seq, page_within
 from app.db.statements.threads import ThreadRow, has_room
 
 
@@ -233,6 +233,7 @@ class ItemPageRow(NamedTuple):
     id: str | None
     data: str | None
     private: str | None
+    fetched: int | None
     found: bool
     cursor_found: bool
     pending: str | None
@@ -258,21 +259,30 @@ _PENDING = """(
 def _list(*, newest_first: bool, visible_only: bool) -> str:
     """Return the statement for a page; it has always a row, whose columns may be null."""
     order = f"ORDER BY page.seq {by_seq(newest_first)}"
+    # What is private is for the server alone.
+    private = "NULL::text" if visible_only else "private::text"
+    page = page_within(
+        f"id, data::text AS data, {private} AS private, seq",
+        "thread_items WHERE user_id = $1 AND thread_id = $2 "
+        f"{'AND NOT hidden' if visible_only else ''} "
+        f"AND {beyond('cursor', newest_first=newest_first)}",
+        newest_first=newest_first,
+        limit="$4",
+        size="octet_length(data) + coalesce(octet_length(private), 0)",
+        most="$5",
+    )
     # In the first row only, since it may be long.
     pending = f"CASE WHEN row_number() OVER ({order}) = 1 THEN {_PENDING} END"
     return f"""
 WITH cursor AS (
   SELECT seq FROM thread_items WHERE user_id = $1 AND thread_id = $2 AND id = $3
 )
-SELECT page.id, page.data, page.private,
+SELECT page.id, page.data, page.private, page.fetched,
   EXISTS (SELECT 1 FROM threads WHERE user_id = $1 AND id = $2) AS found,
   $3::text IS NULL OR EXISTS (SELECT 1 FROM cursor) AS cursor_found,
   {pending if visible_only else "NULL"} AS pending
 FROM (VALUES (1)) AS always LEFT JOIN LATERAL (
-  SELECT id, data, private, seq FROM thread_items
-  WHERE user_id = $1 AND thread_id = $2 {"AND NOT hidden" if visible_only else ""}
-    AND {beyond("cursor", newest_first=newest_first)}
-  ORDER BY seq {by_seq(newest_first)} LIMIT $4
+  {page}
 ) AS page ON true
 {order}"""
 
@@ -285,13 +295,20 @@ _LIST: dict[tuple[Order, bool], str] = {
 
 
 def list_page(
-    thread_id: str, after: str | None, limit: int, order: Order, *, visible_only: bool
+    thread_id: str,
+    after: str | None,
+    limit: int,
+    order: Order,
+    *,
+    visible_only: bool,
+    max_bytes: int,
 ) -> Statement[ItemPageRow]:
     """List at most ``limit`` items of a thread behind the item ``after``; always a row.
 
-    Only a page of visible items has ``pending`` ones.
+    It ends behind the item with which it comes to ``max_bytes``. Only a page of visible items has
+    ``pending`` ones.
     """
-    return Statement(ItemPageRow, _LIST[order, visible_only], (thread_id, after, limit))
+    return Statement(ItemPageRow, _LIST[order, visible_only], (thread_id, after, limit, max_bytes))
 
 
 # A thumb for every item, or for none: all must be the caller's and visible.

@@ -15,6 +15,24 @@ def beyond(cursor: str, *, newest_first: bool) -> str:
     return f"seq > coalesce((SELECT seq FROM {cursor}), 0)"
 
 
+def page_within(
+    columns: str, source: str, *, newest_first: bool, limit: str, size: str, most: str
+) -> str:
+    """Return the query for a page that ends behind the row with which it comes to ``most`` bytes.
+
+    ``source`` is the table with its condition, ``size`` the size of a row. The first row is there
+    however large it is; ``fetched`` tells how many there are up to ``limit``. Nothing else of the
+    others leaves the database.
+    """
+    order = f"ORDER BY seq {by_seq(newest_first)}"
+    return f"""
+  SELECT * FROM (
+    SELECT row.*, count(*) OVER () AS fetched,
+      sum({size}) OVER ({order} ROWS UNBOUNDED PRECEDING) - ({size}) AS before
+    FROM (SELECT {columns} FROM {source} {order} LIMIT {limit}) AS row
+  ) AS measured WHERE before < {most}::bigint"""
+
+
 def by_seq(newest_first: bool) -> str:
     """Return the direction to order by."""
     return "DESC" if newest_first else "ASC"

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from app.chatkit.context import RunIdentity
 from app.db.statements.fence import FENCE, HOLDS, WRITTEN, Fenced, Statement, Written
-from app.db.statements.pages import Order, beyond, by_seq
+from app.db.statements.pages import Order, beyond, by_seq, page_within
 
 
 class ThreadRow(NamedTuple):
@@ -137,6 +137,7 @@ class ThreadPageRow(NamedTuple):
     metadata: str | None
     created_at: datetime | None
     seq: int | None
+    fetched: int | None
     cursor_found: bool
 
     @property
@@ -148,12 +149,20 @@ class ThreadPageRow(NamedTuple):
 def _list(*, newest_first: bool) -> str:
     """Return the statement for a page; it has always a row, whose columns may be null."""
     order = by_seq(newest_first)
+    page = page_within(
+        "id, title, status, allowed_image_domains, metadata::text AS metadata, created_at, seq",
+        f"threads WHERE user_id = $1 AND {beyond('cursor', newest_first=newest_first)}",
+        newest_first=newest_first,
+        limit="$3",
+        size="octet_length(metadata) + coalesce(octet_length(title), 0)",
+        most="$4",
+    )
     return f"""
 WITH cursor AS (SELECT seq FROM threads WHERE user_id = $1 AND id = $2)
-SELECT page.*, $2::text IS NULL OR EXISTS (SELECT 1 FROM cursor) AS cursor_found
+SELECT {", ".join(f"page.{each}" for each in ThreadRow._fields)}, page.seq, page.fetched,
+  $2::text IS NULL OR EXISTS (SELECT 1 FROM cursor) AS cursor_found
 FROM (VALUES (1)) AS always LEFT JOIN LATERAL (
-  SELECT {_COLUMNS}, seq FROM threads
-  WHERE user_id = $1 AND {beyond("cursor", newest_first=newest_first)} ORDER BY seq {order} LIMIT $3
+  {page}
 ) AS page ON true
 ORDER BY page.seq {order}"""
 
@@ -161,6 +170,8 @@ ORDER BY page.seq {order}"""
 _LIST: dict[Order, str] = {"asc": _list(newest_first=False), "desc": _list(newest_first=True)}
 
 
-def list_page(after: str | None, limit: int, order: Order) -> Statement[ThreadPageRow]:
+def list_page(
+    after: str | None, limit: int, order: Order, *, max_bytes: int
+) -> Statement[ThreadPageRow]:
     """List at most ``limit`` threads behind the thread ``after``, by creation; always a row."""
-    return Statement(ThreadPageRow, _LIST[order], (after, limit))
+    return Statement(ThreadPageRow, _LIST[order], (after, limit, max_bytes))
