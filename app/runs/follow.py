@@ -58,7 +58,7 @@ async def follow_run(
 
     ``interval`` is the time between looks, in seconds. Text comes in larger pieces than on the
     replica that carries the run out; nothing is lost and nothing comes twice: what a reader at
-    ``position`` holds of an unfinished item is replaced. An ``error`` event is
+    ``position`` holds of a pending item is replaced. An ``error`` event is
     last where the run did not end well, where it cannot be seen for some looks, and when
     ``draining`` says that this replica goes down. Where the thread is gone, so is the stream.
     """
@@ -95,18 +95,18 @@ async def read_from_state(
 ) -> AsyncGenerator[bytes, None]:
     """Yield what brings a reader who followed elsewhere to where a run of this replica is, and on.
 
-    The unfinished items that the reader has ``held`` begin anew; the run's own log goes on behind.
+    The pending items that the reader has ``held`` begin anew; the run's own log goes on behind.
     """
     await run.log.all_released()
     start, pending, finished = run.log.last, run.pending_items(), run.finished_ids()
-    unfinished = {item.id for item in pending}
+    pending_ids = {item.id for item in pending}
     left = set(held)
     answer = await load_answer(store, run.thread_id or "", context)
     for item in answer:
-        if item.id in finished and item.id not in unfinished:
+        if item.id in finished and item.id not in pending_ids:
             left.discard(item.id)
             yield _state_frame(run.id, left, ThreadItemDoneEvent(item=item))
-    for item_id in sorted(left - unfinished):
+    for item_id in sorted(left - pending_ids):
         left.discard(item_id)
         yield _state_frame(run.id, left, ThreadItemRemovedEvent(item_id=item_id))
     for item in pending:

@@ -2,7 +2,7 @@
 
 ``<run>:<n>`` is the n-th frame of the run's own log, on the replica that carries the run out. What
 another replica shows comes from what is stored, and has no place in that log: its id is
-``<run>:~<id>,<id>``, with the unfinished items that the reader holds. Whoever comes back with the
+``<run>:~<id>,<id>``, with the pending items that the reader holds. Whoever comes back with the
 first kind goes on exactly there; whoever comes with the second gets those items anew.
 """
 
@@ -18,7 +18,7 @@ _ITEM_ID = re.compile(r"[!-+\--~]{1,128}")  # printable ASCII but for the comma
 
 
 class Position(NamedTuple):
-    """A reader's place: ``frame`` in the log of ``run_id``, or the unfinished items it holds.
+    """A reader's place: ``frame`` in the log of ``run_id``, or the pending items it holds.
 
     ``held`` is None for a place in the log.
     """
@@ -43,7 +43,7 @@ def read_position(last_event_id: str | None) -> Position:
 
 
 def write_position(run_id: str, held: Iterable[str]) -> str:
-    """Return the id of a frame that leaves the reader with these unfinished items.
+    """Return the id of a frame that leaves the reader with these pending items.
 
     Ids that cannot stand in a header are left out: their items are announced once more.
     """

@@ -111,7 +111,7 @@ WHERE state = 'running' AND (owner = ANY($2::text[]) OR (
 
 # What the snapshot has of answers becomes items, as after a stop, and the model is told; all in one
 # statement, so that whichever replica gets there first does it once. An item that is stored already
-# keeps the longer text: it was finished since, or was stored unfinished to keep its place.
+# keeps the longer text: it was finished since, or was stored pending to keep its place.
 _RECOVER = """
 WITH dead AS (
   UPDATE runs SET state = 'interrupted', finished_at = now()
@@ -144,7 +144,7 @@ SELECT id FROM dead"""
 
 
 class SnapshotToSave(NamedTuple):
-    """A run's unfinished items."""
+    """A run's pending items."""
 
     user_id: str
     run_id: str
@@ -179,7 +179,7 @@ class RunRepository:
         )
 
     async def save_snapshots(self, snapshots: Sequence[SnapshotToSave]) -> set[str]:
-        """Save the unfinished items of runs; return the ids of the runs still held."""
+        """Save the pending items of runs; return the ids of the runs still held."""
         rows = await self._database.fetch_across_owners(
             "janitor",
             RunId,

@@ -74,7 +74,7 @@ Interrupt = Callable[[str, str, str], Awaitable[None]]
 
 
 class Snapshot(NamedTuple):
-    """The unfinished items as readers see them; ``version`` is that of the pending items."""
+    """The pending items as readers see them; ``version`` is that of the pending items."""
 
     items: list[ThreadItem]
     version: int
@@ -177,7 +177,7 @@ class Run:
         return Snapshot([_to_save(item) for item in pending.current()], pending.version)
 
     def pending_items(self) -> list[ThreadItem]:
-        """Return copies of the unfinished items as readers of the log see them now."""
+        """Return copies of the pending items as readers of the log see them now."""
         if self._pipeline is None:
             return []
         return [item.model_copy(deep=True) for item in self._pipeline.pending.current()]

@@ -10,7 +10,7 @@ class ReferenceClient:
 
     def __init__(self, items: list[Json] | None = None) -> None:
         self._items: dict[str, Json] = {each["id"]: each for each in items or []}
-        self.unfinished: set[str] = set()
+        self.pending: set[str] = set()
         self.events: list[Json] = []
 
     @property
@@ -24,9 +24,7 @@ class ReferenceClient:
             case "thread.item.added" | "thread.item.done" | "thread.item.replaced":
                 item = event["item"]
                 self._items[item["id"]] = item
-                (self.unfinished.add if event["type"].endswith("added") else self._finish)(
-                    item["id"]
-                )
+                (self.pending.add if event["type"].endswith("added") else self._finish)(item["id"])
             case "thread.item.removed":
                 self._items.pop(event["item_id"], None)
                 self._finish(event["item_id"])
@@ -38,7 +36,7 @@ class ReferenceClient:
                 pass
 
     def _finish(self, item_id: str) -> None:
-        self.unfinished.discard(item_id)
+        self.pending.discard(item_id)
 
 
 def _update(item: Json, update: Json) -> None:

@@ -15,7 +15,7 @@ from app.db.pool import ConnectionPool
 from app.db.store import PostgresStore
 
 STORED = ["one", "two"]
-UNFINISHED = ["three", "four"]
+PENDING = ["three", "four"]
 
 
 def item(item_id: str) -> EndOfTurnItem:
@@ -24,12 +24,12 @@ def item(item_id: str) -> EndOfTurnItem:
 
 @pytest.fixture
 async def store(engine: AsyncEngine, pool: ConnectionPool, user_id: str) -> PostgresStore:
-    """A store with two finished items, and a run with two unfinished ones."""
+    """A store with two finished items, and a run with two pending ones."""
     store, context = PostgresStore(Database(pool)), RequestContext(user_id)
     await store.save_thread(ThreadMetadata(id="t", created_at=now()), context)
     for each in STORED:
         await store.add_thread_item("t", item(each), context)
-    snapshot = json.dumps([json.loads(item(each).model_dump_json()) for each in UNFINISHED])
+    snapshot = json.dumps([json.loads(item(each).model_dump_json()) for each in PENDING])
     async with engine.connect() as connection:
         await connection.execute(
             text(
@@ -61,7 +61,7 @@ async def read_pages(store: PostgresStore, user_id: str, limit: int, order: str)
 async def test_every_item_comes_once_and_in_order_when_paging_through_unfinished_ones(
     store: PostgresStore, user_id: str, limit: int, order: str
 ) -> None:
-    expected = STORED + UNFINISHED
+    expected = STORED + PENDING
     expected = expected if order == "asc" else expected[::-1]
     assert await read_pages(store, user_id, limit, order) == expected
 
@@ -72,7 +72,7 @@ async def test_item_comes_once_when_it_was_stored_after_the_snapshot(
     await store.add_thread_item("t", item("three"), RequestContext(user_id))
     for order in ("asc", "desc"):
         ids = await read_pages(store, user_id, 20, order)
-        assert sorted(ids) == sorted(STORED + UNFINISHED)
+        assert sorted(ids) == sorted(STORED + PENDING)
 
 
 async def test_cursor_is_not_found_when_it_is_neither_stored_nor_unfinished(

@@ -402,7 +402,7 @@ async def test_page_of_threads_is_empty_when_there_are_none(
 )
 @given(
     writes=st.lists(WRITES, max_size=10),
-    unfinished=st.lists(IDS, unique=True, max_size=3),
+    pending=st.lists(IDS, unique=True, max_size=3),
     limit=st.integers(1, 4),
     order=st.sampled_from(["asc", "desc"]),
 )
@@ -410,7 +410,7 @@ async def test_page_of_threads_is_empty_when_there_are_none(
 async def test_unfinished_answers_are_the_newest_items_when_one_is_being_written(
     pool: ConnectionPool,
     writes: list[tuple[str, str]],
-    unfinished: list[str],
+    pending: list[str],
     limit: int,
     order: str,
 ) -> None:
@@ -418,11 +418,11 @@ async def test_unfinished_answers_are_the_newest_items_when_one_is_being_written
     store = PostgresStore(Database(pool))
     model = await play(store, context, writes)
     await store.chatkit_begin_turn(THREAD_ID, run_of(context))
-    snapshot = [json.loads(dump_wire(answer(each, "so far"))) for each in unfinished]
+    snapshot = [json.loads(dump_wire(answer(each, "so far"))) for each in pending]
     set_snapshot = "UPDATE runs SET snapshot = $2::jsonb WHERE user_id = $1"
     await query(store, set_snapshot, context, json.dumps(snapshot))
     seen = [each for each in model if not is_hidden(model[each])]
-    seen += [each for each in unfinished if each not in model]
+    seen += [each for each in pending if each not in model]
 
     async def load(after: str | None) -> tuple[list[str], bool, str | None]:
         page = await load_json(store, context, after=after, limit=limit, order=order)

@@ -1,4 +1,4 @@
-"""What a heartbeat saves of an unfinished answer."""
+"""What a heartbeat saves of a pending answer."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -70,7 +70,7 @@ async def test_snapshot_is_saved_when_a_second_message_is_as_long_as_the_first(
 
 
 class Step:
-    """A message that is unfinished until the test says so."""
+    """A message that is pending until the test says so."""
 
     def __init__(self, text: str) -> None:
         self.text = text

@@ -402,7 +402,7 @@ WORK: dict[str, tuple[Work, Make, int]] = {
         20_000,
     ),
     "broken files in base64": (leave_base64_out, lambda n: ("data:a/" + "a" * 59 + " ") * n, 1_000),
-    "pages with unfinished items": (
+    "pages with pending items": (
         lambda given: StoredPendingItems(given, "desc").join([], "i0"),
         lambda n: json.dumps([{"id": f"i{i}", "text": "é"} for i in range(n)]),
         1_000,

@@ -318,7 +318,7 @@ class AgentEventHandlers:
             )
 
     def remember_end(self) -> None:
-        """Keep what the run leaves unfinished, and note that its last tools ended it."""
+        """Keep what the run leaves pending, and note that its last tools ended it."""
         self._remember(self._memory.close())
         last = self._memory.end()
         if last is not None:
@@ -327,8 +327,8 @@ class AgentEventHandlers:
     def take_memories(self, unread: Iterable[ThreadStreamEvent]) -> list[ThreadItem]:
         """Return what is to be stored of a run that was stopped, and whose events nobody reads."""
         done = [each.item for each in unread if each.type == "thread.item.done"]
-        unfinished = self._memory.close()
-        return [each for each in (*done, unfinished) if each is not None and is_tool_call(each)]
+        pending = self._memory.close()
+        return [each for each in (*done, pending) if each is not None and is_tool_call(each)]
 
     def _remember(self, item: SDKHiddenContextItem | None) -> None:
         """Store a response that called tools, for the turns to come."""

@@ -204,7 +204,7 @@ class ThreadItemConverter:
         return user_message(text_part(note))
 
     async def generated_image_to_input(self, item: GeneratedImageItem) -> InputItems:
-        """Return the image, or a note where a model cannot reach its URL; nothing if unfinished."""
+        """Return the image, or a note where a model cannot reach its URL; nothing if pending."""
         if item.image is None:
             return None
         url = item.image.url

@@ -28,7 +28,7 @@ def place_of(event: Any, raw_id: Any) -> Any:
 class ImageStreamer:
     """Follows image generations, of which several may run at a time.
 
-    They do not end a workflow. ``AgentContext.generated_image_item`` is the latest unfinished one.
+    They do not end a workflow. ``AgentContext.generated_image_item`` is the latest pending one.
     """
 
     def __init__(self, context: AgentContext[Any], converter: ResponseStreamConverter) -> None:
@@ -75,7 +75,7 @@ class ImageStreamer:
         self._outbox.put(ThreadItemDoneEvent(item=finished))
 
     def end_response(self) -> None:
-        """Take back the images that the response left unfinished."""
+        """Take back the images that the response left pending."""
         for key in list(self._pending):
             self._fail(key)
 
@@ -128,7 +128,7 @@ class HostedToolTracker:
         self._shown: dict[Any, ShownTask] = {}
 
     def end_response(self) -> None:
-        """Show that nothing works any more on what the response has left unfinished."""
+        """Show that nothing works any more on what the response has left pending."""
         for shown in self._shown.values():
             self._replace(shown, shown.task.model_copy(update={"status_indicator": "none"}))
         self._shown.clear()

@@ -147,11 +147,11 @@ class RunMemory:
         self, output: Iterable[Any], message_ids: Iterable[str | None]
     ) -> SDKHiddenContextItem | None:
         """Note a finished response; ``message_ids`` are those of its messages in the thread."""
-        unfinished = self.close()
+        pending = self.close()
         self._last = self._last_response = None
         response = list(output)
         if not any(get_field(each, "type") in CALL_TYPES for each in response):
-            return unfinished
+            return pending
         ids = iter(message_ids)
         items: list[Item] = []
         for each in response:
@@ -166,7 +166,7 @@ class RunMemory:
                 items = _without_last_reasoning(items)
         self._open = [each for each in items if _is_worth_keeping(each)]
         self._waiting = {str(each["call_id"]) for each in items if each["type"] in CALL_TYPES}
-        return unfinished
+        return pending
 
     def note_output(self, raw: Any) -> SDKHiddenContextItem | None:
         """Note what a call has returned; the response is remembered with the last of them."""

@@ -117,7 +117,7 @@ class TurnPipeline(Generic[TContext]):
 
     @property
     def pending(self) -> PendingItems:
-        """The turn's unfinished items."""
+        """The turn's pending items."""
         return self._items.pending
 
     @property
@@ -136,7 +136,7 @@ class TurnPipeline(Generic[TContext]):
         return [encode_event(event) for event in events]
 
     async def describe_cancel(self) -> list[bytes]:
-        """Return the frames that tell what a cancel has kept and dropped of unfinished items.
+        """Return the frames that tell what a cancel has kept and dropped of pending items.
 
         Whoever cancelled the turn is gone; they are for others who read the same stream. Raises
         what the store raises.
@@ -231,10 +231,10 @@ class TurnPipeline(Generic[TContext]):
         with log_failure("save the thread of a cancelled stream"):
             if changed := self._watch.changed_fields():
                 await self._save_thread(changed)
-        unfinished = await self._items.release()
+        pending = await self._items.release()
         is_kept = False
         with log_failure("save the answer of a cancelled stream"):
-            await self._server.handle_stream_cancelled(self._thread, unfinished, self._context)
+            await self._server.handle_stream_cancelled(self._thread, pending, self._context)
             is_kept = True
         self._items.has_lost_text |= not is_kept
 

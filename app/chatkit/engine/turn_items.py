@@ -58,7 +58,7 @@ def log_failure(what: str) -> Generator[None]:
 
 
 def is_empty_item(item: ThreadItem) -> bool:
-    """Return whether an unfinished item shows nothing that is worth keeping."""
+    """Return whether a pending item shows nothing that is worth keeping."""
     match item:
         case AssistantMessageItem():
             return is_blank(item)
@@ -84,7 +84,7 @@ class TurnItems(Generic[TContext]):
         self._unknown: set[str] = set()
         self.finished: dict[str, None] = {}
         """The ids of the items that this turn has stored as finished, in order."""
-        # Unfinished items in the store, and whether it was this turn that put them there.
+        # Pending items in the store, and whether it was this turn that put them there.
         self._placed: dict[str, bool] = {}
         self.pending = PendingItems()
         self.has_lost_text = False
@@ -127,7 +127,7 @@ class TurnItems(Generic[TContext]):
     # --- endings ---------------------------------------------------------------------------------
 
     async def settle(self) -> list[ThreadStreamEvent]:
-        """End what a complete turn left unfinished: as the client sees it; empty items go.
+        """End what a complete turn left pending: as the client sees it; empty items go.
 
         Only a custom workflow stays open, as the official one does: the next run goes on with it.
         """
@@ -143,7 +143,7 @@ class TurnItems(Generic[TContext]):
         return events
 
     async def keep_what_was_seen(self) -> list[ThreadStreamEvent]:
-        """After a failure: keep the text of unfinished answers, take back everything else."""
+        """After a failure: keep the text of pending answers, take back everything else."""
         events: list[ThreadStreamEvent] = []
         for item in self.pending.current():
             if isinstance(item, AssistantMessageItem) and not is_blank(item):
@@ -156,11 +156,11 @@ class TurnItems(Generic[TContext]):
         return events
 
     async def release(self) -> list[ThreadItem]:
-        """After a cancel: return the unfinished items, of which none is in the store.
+        """After a cancel: return the pending items, of which none is in the store.
 
         Answers that had to be stored already are completed, and are not among those returned.
         """
-        unfinished: list[ThreadItem] = []
+        pending: list[ThreadItem] = []
         for item in self.pending.current():
             is_placed = self._placed.get(item.id, False)
             if is_placed and isinstance(item, AssistantMessageItem) and not is_blank(item):
@@ -170,10 +170,10 @@ class TurnItems(Generic[TContext]):
                     self.has_lost_text = False
                 continue
             if is_placed:
-                with log_failure("take back an unfinished item"):
+                with log_failure("take back a pending item"):
                     await self._delete(item.id)
-            unfinished.append(item)
-        return unfinished
+            pending.append(item)
+        return pending
 
     async def tell_what_is_stored(self, items: Iterable[ThreadItem]) -> list[ThreadStreamEvent]:
         """Return what brings a client that shows ``items`` to what is stored of them."""
@@ -246,8 +246,8 @@ class TurnItems(Generic[TContext]):
         return True
 
     async def _take_back(self, item: ThreadItem) -> ThreadStreamEvent:
-        """Undo what an unfinished item showed: it goes, or is again what the store holds."""
-        with log_failure("take back an unfinished item"):
+        """Undo what a pending item showed: it goes, or is again what the store holds."""
+        with log_failure("take back a pending item"):
             if self._placed.get(item.id):
                 await self._delete(item.id)
             self._forget(item.id)

@@ -191,7 +191,7 @@ class ChatKitServer(ABC, Generic[TContext]):
     async def handle_stream_cancelled(
         self, thread: ThreadMetadata, pending_items: list[ThreadItem], context: TContext
     ) -> None:
-        """Keep the text of unfinished answers and leave the model a note that it was cut off.
+        """Keep the text of pending answers and leave the model a note that it was cut off.
 
         ``pending_items`` are as the client last saw them; widgets and workflows are not kept.
         """

@@ -17,7 +17,7 @@ TextDelta = AssistantMessageContentPartTextDelta | WidgetStreamingTextValueDelta
 
 
 class PendingItems:
-    """What the client sees of unfinished items, so that it can be saved when a stream is cut.
+    """What the client sees of pending items, so that it can be saved when a stream is cut.
 
     Following an update is one list append; the updates are applied only when somebody looks.
     """

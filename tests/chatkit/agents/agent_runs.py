@@ -139,7 +139,7 @@ def note_tasks() -> None:
 
 
 def other_tasks() -> set[asyncio.Task[Any]]:
-    """Return every unfinished task that is newer than the test, but the caller's."""
+    """Return every pending task that is newer than the test, but the caller's."""
     return asyncio.all_tasks() - {asyncio.current_task()} - _earlier_tasks
 
 

@@ -126,7 +126,7 @@ SCRIPT: list[ThreadStreamEvent] = [
     added(answer("c")),
     delta("c", "The end"),
 ]
-"""A turn in which something is unfinished nearly all the time."""
+"""A turn in which something is pending nearly all the time."""
 
 
 class Stage:
@@ -243,7 +243,7 @@ async def check_cancel(
 
 def is_kept(client: ReferenceClient, item: Event) -> bool:
     """Return whether an item is finished, or an answer with text in it."""
-    if item["id"] not in client.unfinished:
+    if item["id"] not in client.pending:
         return True
     texts = [each["text"] for each in item.get("content", [])]
     return item["type"] == "assistant_message" and bool("".join(texts).strip())
@@ -532,7 +532,7 @@ async def test_stream_ends_with_an_error_and_keeps_the_text_when_the_handler_fai
             seen.apply(json.loads(json.dumps(event)))
     assert client.events[-1]["type"] == "error"
     assert types(client.events).count("error") == 1
-    assert client.unfinished == set()
+    assert client.pending == set()
     assert client.items == await visible(store)
     assert client.items == [each for each in seen.items if is_kept(seen, each)]
     assert notes(store) == []
@@ -668,7 +668,7 @@ async def test_stream_and_store_agree_when_a_write_fails(broken: tuple[str, str]
         client.apply(event)
     assert types(client.events)[-1] == "error"
     assert client.items == await visible(store)
-    assert client.unfinished == set()
+    assert client.pending == set()
 
 
 async def test_text_is_kept_when_the_write_of_the_finished_answer_fails_once() -> None:

@@ -236,7 +236,7 @@ async def check_story(
     own = sum(isinstance(each, ErrorEvent) for each in script)
     assert len(failures) == own + (ending is not None)
     if ending is not None:
-        assert client.unfinished == set()
+        assert client.pending == set()
 
 
 stories = given(script=st.lists(events, max_size=12), ending=endings)

@@ -1,4 +1,4 @@
-"""Item updates, and the unfinished items that are followed through them."""
+"""Item updates, and the pending items that are followed through them."""
 
 from typing import Any
 
@@ -218,7 +218,7 @@ def test_widget_follows_when_its_text_holds_lone_surrogates() -> None:
     )
 
 
-# --- unfinished items ----------------------------------------------------------------------------
+# --- pending items -------------------------------------------------------------------------------
 
 
 def test_unfinished_items_are_as_the_client_sees_them_when_asked_for() -> None:
