@@ -43,7 +43,7 @@ _WATCHED = (*_LONE_CLOSERS, *(each for each in _THOUGHTS if each.startswith("<")
 _STARTS = (*_THOUGHTS, *_WRAPPERS, *_LONE_CLOSERS, "<|start|>assistant", "<|channel|>")
 
 _CHANNEL_HEAD = re.compile(
-    r"(?:<\|start\|>assistant)?<\|channel\|>\s*(\w+)[^<\n]*(?:<\|constrain\|>[^<\n]*)?"
+    r"(?:<\|start\|>assistant)?<\|channel\|>\s*(\w++)[^<\n]*+(?:<\|constrain\|>[^<\n]*+)?"
     r"(?:<\|message\|>|\n)",
     re.IGNORECASE,
 )

@@ -13,15 +13,15 @@ from typing import Any
 
 import pytest
 
-from app import model_url, observability, settings
+from app import constructor_form, model_url, observability, settings
 from app.api import files, openapi
 from app.chatkit import actions
-from app.chatkit.agents import fences, refusals
+from app.chatkit.agents import fences, input_items, refusals
 from app.chatkit.protocol import serialization
 from app.chatkit.server import limits
-from app.chatkit.widgets import templates
-from app.db import embedded
-from app.providers import provider_model, smaller_input, title_cleaning
+from app.chatkit.widgets import growth, templates
+from app.db import database_url, embedded
+from app.providers import models, provider_model, smaller_input, thinking, title_cleaning
 from app.providers.offline import events, script
 from app.runs import positions
 from app.uploads import file_urls, previews, sniffing
@@ -85,6 +85,7 @@ TITLES = (
     "(",
     "a",
 )
+BASE64 = ("data:", "image/png", "/", ";base64,", "A", "A" * 60, "\n", "=", "a+")
 MARKUP = ("<", "<?", "?>", "<!--", "-->", " ", "<!doctype ", "[", "]", ">", "svg:", "a")
 
 # Where each pattern is used, how often there, and texts that it is tried with.
@@ -206,6 +207,37 @@ PATTERNS: dict[str, tuple[list[Work], tuple[str, ...], int]] = {
         ("\\", "\\u0000", "\\\\", "a"),
         1,
     ),
+    "chatkit/agents/input_items.py _BASE64": ([input_items._BASE64.search], BASE64, 1),
+    "chatkit/agents/input_items.py _DATA_URL": ([input_items._DATA_URL.search], BASE64, 1),
+    "chatkit/agents/input_items.py _IMAGE_URL": ([input_items._IMAGE_URL.fullmatch], BASE64, 1),
+    "chatkit/widgets/growth.py _WIDE_PERCENT": (
+        [growth._WIDE_PERCENT.search],
+        ("%", "%(", "(", ")", "0", ".", " ", "*", "a"),
+        1,
+    ),
+    "chatkit/widgets/growth.py check_format": (
+        [lambda text: growth.re.search(r"\d{5}", text)],
+        ("1", "1234", "a"),
+        1,
+    ),
+    "constructor_form.py _FILES": ([constructor_form._FILES.search], ("a", "_", "file"), 1),
+    "constructor_form.py _PERHAPS_FILES": (
+        [constructor_form._PERHAPS_FILES.search],
+        ("a", "_", "file", "store"),
+        1,
+    ),
+    "db/database_url.py _HOSTS": (
+        [database_url._HOSTS.match],
+        ("postgresql://", "a", ",", "@", ":", "/", "?"),
+        1,
+    ),
+    "providers/models.py _REASONS": ([models._REASONS.match], ("gpt-5", "chat", "o1", "a"), 1),
+    "providers/thinking.py _CHANNEL_HEAD": (
+        [thinking._CHANNEL_HEAD.match, thinking._CHANNEL_HEAD.search],
+        ("<|channel|>", "<|constrain|>", "<|start|>assistant", "analysis", "a", " ", "<"),
+        1,
+    ),
+    "providers/thinking.py _LABEL": ([thinking._LABEL.match], ("thought", " ", "\n", "a"), 1),
     "chatkit/widgets/templates.py _line_of": (
         [lambda text: templates._line_of("template", text)],
         ('"template"', " ", ":", "\n", '"'),

@@ -27,7 +27,7 @@ _SLOW_FILTERS = {"urlize": 10_000, "wordwrap": 50_000, "striptags": 50_000}
 """Filters whose time grows faster than their text, and how many characters they get."""
 _CODECS = frozenset({"utf-8", "utf8", "utf_8", "ascii", "latin-1", "latin1"})
 """Others take the time of the square of a text's length, or are not for text."""
-_WIDE_PERCENT = re.compile(r"%(\([^)]*\))?[-#0 +]*(\*|\d{5}|\d*\.(\*|\d{5}))")
+_WIDE_PERCENT = re.compile(r"%(\([^)]{0,200}\))?[-#0 +]*(\*|\d{5}|\d*\.(\*|\d{5}))")
 
 
 def check_call(name: str, owner: Any, args: tuple[Any, ...]) -> None:
