@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import Any, cast
 
 from app.chatkit.agents.input_items import OUTPUT_TYPES, Item, read_image
+from app.providers.surrogates import join_surrogates
 
 BEGINNING = "(The conversation begins.)"
 """What the user is taken to have said where the assistant speaks first."""
@@ -151,7 +152,9 @@ def give_back(messages: list[Message], came_with: dict[str, Item]) -> None:
         for place, call in enumerate(calls):
             entry = came_with.get(str(call.get("id")), {})
             if thought := entry.get("reasoning_content"):
-                message["reasoning_content"] = thought
+                message["reasoning_content"] = (
+                    join_surrogates(thought) if isinstance(thought, str) else thought
+                )
             if extra := entry.get("extra_content"):
                 calls[place] = call | {"extra_content": extra}
 

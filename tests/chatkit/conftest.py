@@ -1,6 +1,8 @@
 """Both stores, each with a thread of one user."""
 
+import logging
 import uuid
+from collections.abc import Iterator
 
 import pytest
 
@@ -30,3 +32,13 @@ async def room(store: Store[RequestContext]) -> Room:
     room = Room(store, RequestContext(user_id=f"user_{uuid.uuid4().hex}"))
     await room.open()
     return room
+
+
+@pytest.fixture(autouse=True)
+def _warnings_are_logged() -> Iterator[None]:
+    """Let warnings be heard, whatever level an application in this process has set before."""
+    root = logging.getLogger()
+    level = root.level
+    root.setLevel(logging.WARNING)
+    yield
+    root.setLevel(level)
