@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from jinja2.exceptions import SecurityError
 
 from app import constructor_form, model_url, observability, settings
 from app.api import files, openapi
@@ -52,6 +53,11 @@ def weather_place(text: str) -> object:
 def headers(text: str) -> None:
     with suppress(ValueError):
         settings._parse_headers(text)
+
+
+def percent(text: str) -> None:
+    with suppress(SecurityError):
+        growth._check_percent(text)
 
 
 def socket_directory(text: str) -> object:
@@ -211,7 +217,7 @@ PATTERNS: dict[str, tuple[list[Work], tuple[str, ...], int]] = {
     "chatkit/agents/input_items.py _DATA_URL": ([input_items._DATA_URL.search], BASE64, 1),
     "chatkit/agents/input_items.py _IMAGE_URL": ([input_items._IMAGE_URL.fullmatch], BASE64, 1),
     "chatkit/widgets/growth.py _WIDE_PERCENT": (
-        [growth._WIDE_PERCENT.search],
+        [growth._WIDE_PERCENT.match, percent],
         ("%", "%(", "(", ")", "0", ".", " ", "*", "a"),
         1,
     ),
@@ -303,3 +309,15 @@ def test_pattern_takes_linear_time(place: str) -> None:
 def test_slow_pattern_is_noticed(work: str, make: Callable[[int], Any]) -> None:
     slow = script.re.compile(work)
     assert grows_linearly(slow.search, make, 1_500) > MOST
+
+
+@pytest.mark.parametrize("length", [0, 1, 200, 201, 5_000])
+@pytest.mark.parametrize("spec", ["99999d", "000099999d", "*d", ".99999f", "12.*f"])
+def test_wide_padding_is_refused_however_long_its_key_is(length: int, spec: str) -> None:
+    with pytest.raises(SecurityError, match="pads a text too far"):
+        growth._check_percent(f"100% of %(b)s (c) %({'k' * length}){spec}")
+
+
+@pytest.mark.parametrize("text", ["100%", "%(a", "%(a)s %9999d", "(a)99999", "%%", "%(%(a)s"])
+def test_text_that_does_not_pad_passes(text: str) -> None:
+    growth._check_percent(text)

@@ -27,7 +27,8 @@ _SLOW_FILTERS = {"urlize": 10_000, "wordwrap": 50_000, "striptags": 50_000}
 """Filters whose time grows faster than their text, and how many characters they get."""
 _CODECS = frozenset({"utf-8", "utf8", "utf_8", "ascii", "latin-1", "latin1"})
 """Others take the time of the square of a text's length, or are not for text."""
-_WIDE_PERCENT = re.compile(r"%(\([^)]{0,200}\))?[-#0 +]*(\*|\d{5}|\d*\.(\*|\d{5}))")
+_WIDE_PERCENT = re.compile(r"[-#0 +]*+(\*|\d{5}|\d{0,4}\.(\*|\d{5}))")
+"""What pads too far, behind a percent sign and its key."""
 
 
 def check_call(name: str, owner: Any, args: tuple[Any, ...]) -> None:
@@ -94,8 +95,16 @@ def check_format(text: str, args: tuple[Any, ...]) -> None:
 
 
 def _check_percent(text: str) -> None:
-    if _WIDE_PERCENT.search(text):
-        raise SecurityError("the template pads a text too far")
+    start, close = text.find("%"), 0
+    while start >= 0:
+        behind = start + 1
+        if text.startswith("(", behind):
+            # The end of a key, however long it is, is looked for once for all before it.
+            close = text.find(")", behind) if 0 <= close <= behind else close
+            behind = len(text) if close < 0 else close + 1
+        if _WIDE_PERCENT.match(text, behind):
+            raise SecurityError("the template pads a text too far")
+        start = text.find("%", start + 1)
 
 
 def check_operation(operator: str, left: Any, right: Any) -> None:
