@@ -8,7 +8,7 @@ from typing import Any
 FACTOR = 4
 MOST = 6.0
 """By what work on four times the input may be larger: 16 would be quadratic, 4 is linear."""
-TRIES = 8
+TRIES = 40
 ENOUGH = 0.002
 """Seconds of CPU that one measurement takes at least, over as many calls as that needs."""
 MOST_CALLS = 40
